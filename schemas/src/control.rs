@@ -1,0 +1,1 @@
+//! Flags, definitions and settings: the control state as of a logical time.

@@ -1,0 +1,27 @@
+use serde::Serialize;
+
+use crate::time::{Millis, rfc3339};
+
+/// All records ever read from one partition, by verdict, as of a logical time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LedgerRow {
+    /// The topic read.
+    pub topic: String,
+    /// The partition read.
+    pub partition: i32,
+    /// Records that the bindings counted, before any verdict.
+    pub records_read: u64,
+    /// Taken in.
+    pub accepted: u64,
+    /// Had been taken in before.
+    pub duplicate: u64,
+    /// Not taken in.
+    pub rejected: u64,
+    /// Excluded by the flag of the source.
+    pub skipped: u64,
+    /// As of.
+    #[serde(with = "rfc3339")]
+    pub logical_time: Millis,
+    /// Number within (view, partition, logical time).
+    pub seq: u32,
+}

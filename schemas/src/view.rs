@@ -1,0 +1,68 @@
+//! The outputs of the engine and where each of them goes.
+
+use serde::{Deserialize, Serialize};
+
+/// One view: a topic `cebe.out.<name>` and a landing table `cebe.landing_<name>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// Accepted events.
+    Events,
+    /// Customer → canonical customer.
+    Identities,
+    /// Segment membership.
+    Segments,
+    /// Rates.
+    Metrics,
+    /// Rejected records.
+    Rejected,
+    /// Records read per partition, by verdict.
+    Ledger,
+}
+
+impl View {
+    /// Every view, in the order in which their records are numbered and written.
+    pub const ALL: [View; 6] = [
+        View::Events,
+        View::Identities,
+        View::Segments,
+        View::Metrics,
+        View::Rejected,
+        View::Ledger,
+    ];
+
+    /// The name in topics and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Events => "events",
+            View::Identities => "identities",
+            View::Segments => "segments",
+            View::Metrics => "metrics",
+            View::Rejected => "rejected",
+            View::Ledger => "ledger",
+        }
+    }
+
+    /// The Kafka topic of its changes.
+    pub fn topic(self) -> String {
+        format!("{OUT_PREFIX}{}", self.name())
+    }
+
+    /// The ClickHouse table that its changes land in.
+    pub fn landing_table(self) -> String {
+        format!("landing_{}", self.name())
+    }
+}
+
+/// Every topic of a view begins with this.
+pub const OUT_PREFIX: &str = "cebe.out.";
+/// Partitions of each view's topic.
+pub const OUT_PARTITIONS: u32 = 8;
+/// One record a tick: complete through T.
+pub const PROGRESS_TOPIC: &str = "cebe.out.progress";
+/// What belongs to which logical time.
+pub const BINDINGS_TOPIC: &str = "cebe.bindings";
+/// Flags, definitions, settings.
+pub const CONTROL_TOPIC: &str = "cebe.control";
+/// Live events: one topic a source, `cebe.events.<source_module>`.
+pub const EVENTS_PREFIX: &str = "cebe.events.";
