@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Everything between the world and the dataflow: records in, rows out, and the order in which
+//! both happen once.
+//!
+//! ```text
+//! kafka::source ──records──▶ binding_log ──binding──▶ adapter ──facts──▶ (dataflow) ──changes──▶ out
+//!                                                       │ rows ──────────────────────────────────▲
+//!                                                   key_index
+//! ```
+//! * [`binding`]: which records belong to which logical time; pure.
+//! * [`clock`]: logical time.
+//! * [`kafka`]: the log of bindings, the source topics, the control topic.
+//! * [`key_index`]: which idempotency keys are used up.
+//! * [`adapter`]: verdicts, dedup, facts, rows of the ledger and of what was rejected.
+//! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
+
+pub mod adapter;
+pub mod binding;
+pub mod clock;
+mod fair_share;
+pub mod kafka;
+pub mod key_index;
+pub mod out;

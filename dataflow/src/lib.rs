@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The dataflow: from facts about customers to who is who, who belongs to which segment, and how
+//! well broadcasts are answered, as exact differences at logical times.
+//!
+//! [`Dataflow::tick`] is the whole interface. It takes the input of one logical time, and returns
+//! every change since the tick before, each at the time at which it became true. Time is an input:
+//! there is no clock here, no file and no socket, and the output depends on nothing but the input.
+//!
+//! From the outside in:
+//!
+//! * [`dataflow`]: the handle, which checks the input, spreads it over the workers and merges their
+//!   answers.
+//! * [`worker`]: the threads.
+//! * [`names`] and [`plan`]: ids as numbers, definitions by account.
+//! * [`publish`] and [`lineage`]: from updates to changes, and which merge or unmerge caused them.
+//! * [`graph`]: how the views are wired. The rows between them are in [`row`].
+//! * [`operator`]: operators of our own, woken by frontiers, the person stage among them.
+//! * [`view`]: the rules themselves as functions, each beside its naive oracle.
+//!
+//! timely and differential-dataflow are named in this crate only, and nowhere in its interface.
+
+mod dataflow;
+mod error;
+mod graph;
+mod lineage;
+mod names;
+mod operator;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
+mod plan;
+mod publish;
+mod row;
+#[cfg(test)]
+mod tests;
+mod view;
+mod worker;
+
+pub use dataflow::{Dataflow, DataflowConfig, LATE_AFTER_MS, WORKERS_MAX};
+pub use error::DataflowError;

@@ -4,21 +4,34 @@
 //!
 //! * [`id`]: hashed ids that the dataflow computes with, and the key they are made with.
 //! * [`time`]: logical and event time in epoch milliseconds, RFC 3339 at the edges.
-//! * [`identifier`]: phone and email normalisation, tokens.
-//! * [`catalogue`]: the event types, compiled from the files in `catalogue/`.
-//! * [`envelope`]: the borrowed parse of one record.
-//! * [`verdict`]: what becomes of a record, and the reason codes.
+//! * [`token`]: the secret of an installation, tokens.
+//! * [`identifier`]: phone and email normalisation.
+//! * [`catalogue`]: the event types, compiled from the files `<source>/<event>/<version>.json`.
+//! * [`verdict`]: what becomes of a record, and the reason codes. Behind it: `json` (the borrowed
+//!   parse), `envelope` (its fields), `shape` (a schema as checks), `mask` (nothing personal
+//!   leaves), `sanitise` (what a JSON column takes).
+//! * [`additive`]: whether a change of a schema breaks anyone.
 //! * [`control`]: flags, definitions and settings as they stand at a logical time.
 //! * [`definition`]: segments and metrics.
 //! * [`fact`]: what an accepted event tells the dataflow.
 //! * [`change`]: what the dataflow tells the world.
 //! * [`view`] and [`row`]: the outputs, their topics, and one file a row type.
 
+pub mod additive;
+pub mod catalogue;
 pub mod change;
 pub mod control;
 pub mod definition;
+mod envelope;
 pub mod fact;
 pub mod id;
+pub mod identifier;
+mod json;
+mod mask;
 pub mod row;
+mod sanitise;
+mod shape;
 pub mod time;
+pub mod token;
+pub mod verdict;
 pub mod view;

@@ -1,2 +1,73 @@
-//! Placeholder.
-fn main() {}
+//! `cebe`: the engine, its migrations and its operators' commands, in one binary.
+
+mod command;
+mod config;
+mod engine;
+mod logging;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Keeps customers, segments and rates correct while events flow.
+///
+/// Reads events from Kafka (`cebe.events.<source>`), publishes every change on `cebe.out.*`, and
+/// loads both into ClickHouse. Settings come from a TOML file and from the environment:
+/// `[kafka] brokers` is also CEBE_KAFKA_BROKERS, and the environment wins.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// Settings file; without it, defaults and the environment.
+    #[arg(long, short, global = true, env = "CEBE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the engine, the ClickHouse loader and the HTTP API until SIGINT or SIGTERM.
+    Run(command::run::Args),
+    /// Bring the ClickHouse database to the version of this binary, and end.
+    Migrate,
+    /// List sources, and turn their ingestion on or off while the engine runs.
+    #[command(subcommand)]
+    Source(command::source::Source),
+    /// Put or remove a segment while the engine runs.
+    #[command(subcommand)]
+    Segment(command::segment::Segment),
+    /// Read and check event schemas.
+    #[command(subcommand)]
+    Schema(command::schema::Schema),
+    /// Print the settings in force, secrets left out.
+    Config,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = Config::load(cli.config.as_deref())?;
+    match cli.command {
+        Command::Run(args) => command::run::run(config, args),
+        Command::Migrate => command::migrate::run(config),
+        Command::Source(source) => command::source::run(config, source),
+        Command::Segment(segment) => command::segment::run(config, segment),
+        Command::Schema(schema) => command::schema::run(&config, schema),
+        Command::Config => {
+            print!("{}", config.without_secrets()?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

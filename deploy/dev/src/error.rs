@@ -51,7 +51,9 @@ pub enum ServicesError {
         output: String,
     },
     /// A downloaded file is not the one that is expected.
-    #[error("{file}: checksum {actual}, expected {expected}; the registry serves another file")]
+    #[error(
+        "{file}: checksum {actual}, expected {expected}: run again; if it stays, the registry serves another file"
+    )]
     Checksum {
         /// The file.
         file: String,
@@ -67,7 +69,9 @@ pub enum ServicesError {
         jars: Vec<String>,
     },
     /// There is no ClickHouse build for this machine.
-    #[error("clickhouse: no build for {platform}; set CEBE_DEV_CLICKHOUSE_INTEGRITY to what `npm view {package} dist.integrity` prints, if you trust it")]
+    #[error(
+        "clickhouse: no build for {platform}; set CEBE_DEV_CLICKHOUSE_INTEGRITY to what `npm view {package} dist.integrity` prints, if you trust it"
+    )]
     NoPin {
         /// Operating system and processor.
         platform: String,
@@ -126,10 +130,12 @@ pub enum ServicesError {
         /// What was tried.
         action: String,
         /// The client's answer.
-        source: rdkafka::error::KafkaError,
+        source: Box<rdkafka::error::KafkaError>,
     },
     /// A topic is not as it should be.
-    #[error("topic {topic} has {actual} partitions, not {expected}: `cebe-dev down --purge`, then `up`")]
+    #[error(
+        "topic {topic} has {actual} partitions, not {expected}: `cebe-dev down --purge`, then `up`"
+    )]
     Partitions {
         /// The topic.
         topic: String,

@@ -91,8 +91,7 @@ pub(crate) fn spawn_detached(mut command: Command, output: &Path) -> Result<Proc
     let copy = file.try_clone().at("open", output)?;
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
-    let mut child =
-        command.spawn().map_err(|source| ServicesError::Spawn { program, source })?;
+    let mut child = command.spawn().map_err(|source| ServicesError::Spawn { program, source })?;
     let pid = child.id();
     let process = Process::find(pid);
     // Reaps it, for as long as this process lives; afterwards init does.

@@ -1,0 +1,79 @@
+//! What an accepted event tells the dataflow (product §4, §9.2).
+
+use std::sync::Arc;
+
+use cebe_schemas::fact::{
+    EventFact, GroupName, IdentifierFact, Known, MergeFact, Slot, Stamp, TickInput,
+};
+use cebe_schemas::id::{Group, IdKey, Subject, Token};
+use cebe_schemas::verdict::{AttributeIdentifier, ValidEvent};
+
+/// Whose `customer.*` events make identity; the same names from another source are only events.
+const IDENTITY_SOURCE: &str = "cdp";
+
+/// Adds the facts of `event`. One without a customer id tells nothing yet.
+pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut TickInput) {
+    let Some(customer) = &event.qontak_customer_id else { return };
+    let account: Arc<str> = event.account_id.as_str().into();
+    let subject = know(&account, customer, ids, input);
+    let group = event.group.as_deref().map_or(Group::NONE, |group_id| {
+        let group = ids.group(&account, group_id);
+        input.groups.push(GroupName { group, group_key: group_id.into() });
+        group
+    });
+    let fact = EventFact { event: event.event, group, occurred_at_ms: event.occurred_at_ms };
+    input.events.push((subject, fact));
+    if event.source_module == IDENTITY_SOURCE {
+        let stamp = Stamp {
+            occurred_at_ms: event.occurred_at_ms,
+            key: event.idempotency_key.as_str().into(),
+            ordinal,
+        };
+        match event.event_name.as_str() {
+            "customer.created" | "customer.updated" => identify(event, subject, &stamp, input),
+            "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
+            "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
+            _ => {}
+        }
+    }
+}
+
+fn know(account: &Arc<str>, customer: &str, ids: &IdKey, input: &mut TickInput) -> Subject {
+    let subject = ids.subject(account, customer);
+    let customer_id = customer.into();
+    input.known.push(Known { subject, account_id: account.clone(), customer_id });
+    subject
+}
+
+fn identify(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut TickInput) {
+    let mut hold = |slot, token: Option<Token>| {
+        input.identifiers.push(IdentifierFact { subject, slot, token, stamp: stamp.clone() });
+    };
+    for (slot, attribute) in [(Slot::Phone, event.phone), (Slot::Email, event.email)] {
+        match attribute {
+            AttributeIdentifier::Absent => {}
+            AttributeIdentifier::Token(token) => hold(slot, Some(token)),
+            AttributeIdentifier::Cleared | AttributeIdentifier::NotAnIdentifier => hold(slot, None),
+        }
+    }
+    for token in &event.identifiers {
+        hold(Slot::Further, Some(*token));
+    }
+}
+
+fn link(
+    event: &ValidEvent,
+    account: &Arc<str>,
+    subject: Subject,
+    linked: bool,
+    stamp: Stamp,
+    ids: &IdKey,
+    input: &mut TickInput,
+) {
+    let Some(other) = &event.other_customer else { return };
+    let other = know(account, other, ids, input);
+    if other != subject {
+        let pair = (subject.min(other), subject.max(other));
+        input.merges.push(MergeFact { pair, linked, stamp });
+    }
+}

@@ -1,0 +1,208 @@
+//! From bound records to facts and rows: verdict, dedup, ledger.
+//!
+//! A pure function of the bound log: the verdict on a record depends on the record, on the control
+//! state at T (the control records of the tick come first) and on the key index, and on nothing
+//! else. A replay through a new adapter therefore gives the same rows, byte for byte.
+
+mod facts;
+mod ledger;
+mod rows;
+mod tally;
+
+use std::sync::Arc;
+
+use cebe_schemas::control::ControlState;
+use cebe_schemas::definition::Definitions;
+use cebe_schemas::fact::TickInput;
+use cebe_schemas::row::Row;
+use cebe_schemas::time::Millis;
+use cebe_schemas::verdict::{Judge, ValidEvent, Verdict};
+
+use crate::kafka::Topics;
+use crate::kafka::source::Record;
+use crate::key_index::{Claim, KeyIndex, KeyIndexError};
+use ledger::{Ledger, Outcome};
+pub use tally::{Duplicate, Tally};
+
+/// A tick cannot be adapted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdaptError {
+    /// The key index failed.
+    #[error(transparent)]
+    KeyIndex(#[from] KeyIndexError),
+    /// A binding names a topic that this version does not read.
+    #[error("the topic {0} was bound and is no source: run the version that bound it")]
+    UnknownTopic(Arc<str>),
+}
+
+/// What one binding's records amount to.
+#[derive(Debug, Default)]
+pub struct AdaptedTick {
+    /// For the dataflow.
+    pub input: TickInput,
+    /// Accepted events, rejected records, and the ledger of every partition that was read.
+    pub rows: Vec<Row>,
+    /// For logs and metrics.
+    pub tally: Tally,
+}
+
+/// Adapts one tick after the other.
+pub struct Adapter<K> {
+    judge: Judge,
+    topics: Topics,
+    keys: K,
+    control: ControlState,
+    announced: Option<Arc<Definitions>>,
+    ledger: Ledger,
+}
+
+impl<K: KeyIndex> Adapter<K> {
+    /// An adapter before the first binding. `control` is the state before any control record.
+    pub fn new(judge: Judge, topics: Topics, keys: K, control: ControlState) -> Adapter<K> {
+        Adapter { judge, topics, keys, control, announced: None, ledger: Ledger::default() }
+    }
+
+    /// The tick of the binding with T `t_ms`, whose records, in ordinal order, begin at
+    /// `first_ordinal`. Once its outputs are out, [`commit`](Adapter::commit) it.
+    ///
+    /// # Errors
+    /// The key index failed, or the binding is of another version; the adapter is then unusable.
+    pub fn adapt(
+        &mut self,
+        t_ms: Millis,
+        first_ordinal: u64,
+        records: &[Record],
+    ) -> Result<AdaptedTick, AdaptError> {
+        let mut tick = AdaptedTick::default();
+        tick.input.t_ms = t_ms;
+        let place = |record: &Record, at: usize| Placed {
+            record_ordinal: first_ordinal + at as u64,
+            t_ms,
+            topic: record.topic.clone(),
+            partition: record.partition,
+            offset: record.offset,
+            // A create time after the arrival is a clock that is wrong.
+            published_ms: match record.created_ms {
+                created_ms if created_ms < 0 => t_ms,
+                created_ms => created_ms.min(t_ms),
+            },
+        };
+        for (at, record) in records.iter().enumerate() {
+            if *record.topic == *self.topics.control {
+                self.apply_control(record, &place(record, at), &mut tick);
+            }
+        }
+        self.announce(&mut tick.input);
+        for (at, record) in records.iter().enumerate() {
+            if *record.topic != *self.topics.control {
+                self.take_in(record, &place(record, at), &mut tick)?;
+            }
+        }
+        self.ledger.rows(t_ms, &mut tick.rows);
+        Ok(tick)
+    }
+
+    /// Ends the tick in the key index.
+    ///
+    /// # Errors
+    /// The key index failed.
+    pub fn commit(&mut self) -> Result<(), AdaptError> {
+        Ok(self.keys.commit()?)
+    }
+
+    /// The control state after the last tick.
+    pub fn control(&self) -> &ControlState {
+        &self.control
+    }
+
+    /// The key index.
+    pub fn keys(&mut self) -> &mut K {
+        &mut self.keys
+    }
+
+    fn apply_control(&mut self, record: &Record, placed: &Placed, tick: &mut AdaptedTick) {
+        match self.control.apply(&record.payload) {
+            Ok(applied) => {
+                tracing::info!(offset = record.offset, ?applied, "control record in force");
+            }
+            Err(error) => {
+                let row = rows::refused_control(&error, record, placed, &self.judge.keys);
+                tracing::warn!(offset = record.offset, %error, "control record without effect");
+                tick.rows.push(Row::Rejected(row));
+            }
+        }
+    }
+
+    /// Tells the dataflow the definitions in force where they are others than before.
+    fn announce(&mut self, input: &mut TickInput) {
+        let definitions = self.control.definitions();
+        let known = self.announced.as_ref();
+        if !known.is_some_and(|known| Arc::ptr_eq(known, &definitions)) {
+            self.announced = Some(definitions.clone());
+            input.definitions = Some(definitions);
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        record: &Record,
+        placed: &Placed,
+        tick: &mut AdaptedTick,
+    ) -> Result<(), AdaptError> {
+        let source = self
+            .topics
+            .source_module(&record.topic)
+            .ok_or_else(|| AdaptError::UnknownTopic(record.topic.clone()))?;
+        self.ledger.read(record);
+        let verdict = self.judge.judge(source, &record.payload, &self.control, placed.t_ms);
+        let outcome = match verdict {
+            Verdict::Skipped => {
+                tick.tally.skipped(source);
+                Outcome::Skipped
+            }
+            Verdict::Rejected(rejection) => {
+                tick.tally.rejected(source, rejection.reason.as_str());
+                tick.rows.push(Row::Rejected(rows::rejected(*rejection, source, placed)));
+                Outcome::Rejected
+            }
+            Verdict::Valid(event) => self.dedup(*event, placed, tick)?,
+        };
+        self.ledger.decided(record, outcome);
+        Ok(())
+    }
+
+    fn dedup(
+        &mut self,
+        event: ValidEvent,
+        placed: &Placed,
+        tick: &mut AdaptedTick,
+    ) -> Result<Outcome, AdaptError> {
+        let horizon_ms = self.control.settings().dedup_horizon_ms;
+        let ordinal = placed.record_ordinal;
+        match self.keys.claim(event.event_key, ordinal, placed.t_ms, horizon_ms)? {
+            Claim::Duplicate { of } => {
+                tick.tally.duplicate(event, of);
+                Ok(Outcome::Duplicate)
+            }
+            Claim::First => {
+                tick.tally.ingested(&event);
+                facts::tell(&event, ordinal, self.judge.keys.id_key(), &mut tick.input);
+                tick.rows.push(Row::Event(rows::accepted(event, placed, &self.judge.keys)));
+                Ok(Outcome::Accepted)
+            }
+        }
+    }
+}
+
+/// Where a record stands: what its row says beside its content.
+struct Placed {
+    record_ordinal: u64,
+    t_ms: Millis,
+    topic: Arc<str>,
+    partition: i32,
+    offset: i64,
+    published_ms: Millis,
+}
+
+#[cfg(test)]
+mod tests;

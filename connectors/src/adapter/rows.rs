@@ -1,0 +1,87 @@
+//! Rows of accepted and rejected records. `seq` is given when rows are numbered.
+
+use cebe_schemas::control::ControlError;
+use cebe_schemas::id::Token;
+use cebe_schemas::row::{EventRow, RejectedRow};
+use cebe_schemas::token::Keys;
+use cebe_schemas::verdict::{AttributeIdentifier, Reason, Rejection, ValidEvent};
+
+use super::Placed;
+use crate::kafka::source::Record;
+
+pub(super) fn accepted(event: ValidEvent, placed: &Placed, keys: &Keys) -> EventRow {
+    let mut tokens: Vec<Token> = event.identifiers;
+    for attribute in [event.phone, event.email] {
+        if let AttributeIdentifier::Token(token) = attribute {
+            tokens.push(token);
+        }
+    }
+    tokens.sort_unstable();
+    tokens.dedup();
+    EventRow {
+        account_id: event.account_id,
+        team_id: event.team_id.unwrap_or_default(),
+        source_module: event.source_module,
+        event_name: event.event_name,
+        schema_version: event.schema_version,
+        idempotency_key: event.idempotency_key,
+        qontak_customer_id: event.qontak_customer_id.unwrap_or_default(),
+        occurred_at: event.occurred_at_ms,
+        received_at: placed.t_ms,
+        published_at: placed.published_ms,
+        properties: event.properties,
+        payload: event.payload,
+        identifier_tokens: tokens.into_iter().map(|token| keys.render(token)).collect(),
+        topic: placed.topic.to_string(),
+        partition: placed.partition,
+        offset: placed.offset,
+        logical_time: placed.t_ms,
+        ordinal: placed.record_ordinal,
+        seq: 0,
+    }
+}
+
+pub(super) fn rejected(rejection: Rejection, source: &str, placed: &Placed) -> RejectedRow {
+    RejectedRow {
+        topic: placed.topic.to_string(),
+        partition: placed.partition,
+        offset: placed.offset,
+        account_id: rejection.account_id,
+        source_module: source.to_owned(),
+        event_name: rejection.event_name,
+        reason: rejection.reason.as_str().to_owned(),
+        pointer: rejection.pointer,
+        message: rejection.message,
+        payload: rejection.payload,
+        received_at: placed.t_ms,
+        logical_time: placed.t_ms,
+        ordinal: placed.record_ordinal,
+        seq: 0,
+    }
+}
+
+/// A control record without effect. It may hold anything, so only its size and keyed hash are kept.
+pub(super) fn refused_control(
+    error: &ControlError,
+    record: &Record,
+    placed: &Placed,
+    keys: &Keys,
+) -> RejectedRow {
+    let (reason, pointer) = match error {
+        ControlError::NotJson { .. } => (Reason::MalformedJson, String::new()),
+        ControlError::Invalid { pointer, .. } => (Reason::SchemaViolation, pointer.clone()),
+    };
+    let payload = serde_json::json!({
+        "bytes": record.payload.len(),
+        "keyed_hash": keys.record_hash(&record.payload),
+    });
+    let rejection = Rejection {
+        reason,
+        pointer,
+        message: error.to_string(),
+        account_id: String::new(),
+        event_name: String::new(),
+        payload: payload.to_string(),
+    };
+    rejected(rejection, "", placed)
+}

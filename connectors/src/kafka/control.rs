@@ -1,0 +1,73 @@
+//! Appends records to `cebe.control` (a flag, a definition, a setting) and reads them back.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::client::{ClientError, KafkaOptions};
+use super::reader::{Entry, TopicReader};
+
+/// Appends `record`, a partial document of sources, definitions and settings (`ControlState`), and
+/// returns its offset once every in-sync replica has it. It takes effect when the engine binds it.
+///
+/// # Errors
+/// It could not be delivered within `timeout`. It may still arrive; appending it again is harmless.
+pub fn publish(
+    options: &KafkaOptions,
+    record: &[u8],
+    timeout: Duration,
+) -> Result<i64, ClientError> {
+    let action = || format!("append to {}", options.topics.control);
+    let outcome = Outcome::default();
+    let millis = timeout.as_millis().max(1_000).to_string();
+    let producer: BaseProducer<Outcome> = options
+        .producer(&[("message.timeout.ms", &millis)])
+        .create_with_context(outcome.clone())
+        .map_err(ClientError::on(action()))?;
+    let message =
+        BaseRecord::<(), [u8]>::to(&options.topics.control).partition(0).payload(record);
+    producer.send(message).map_err(|(error, _)| ClientError { action: action(), error })?;
+    let deadline = Instant::now() + timeout + Duration::from_secs(1);
+    while producer.in_flight_count() > 0 && Instant::now() < deadline {
+        producer.poll(Duration::from_millis(2));
+    }
+    let delivered = outcome.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    delivered.unwrap_or(Err(KafkaError::Canceled)).map_err(ClientError::on(action()))
+}
+
+/// Every control record so far, in order.
+///
+/// # Errors
+/// The topic cannot be read.
+pub fn read(options: &KafkaOptions) -> Result<Vec<Vec<u8>>, ClientError> {
+    let mut reader = TopicReader::open(options, &options.topics.control, Offset::Beginning)?;
+    let mut records = Vec::new();
+    loop {
+        match reader.poll(Duration::from_secs(1))? {
+            None => {}
+            Some(Entry::Record(record)) => records.push(record),
+            Some(Entry::End) => return Ok(records),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Outcome(Arc<Mutex<Option<Result<i64, KafkaError>>>>);
+
+impl rdkafka::ClientContext for Outcome {}
+
+impl ProducerContext for Outcome {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        let outcome = match result {
+            Ok(message) => Ok(message.offset()),
+            Err((error, _)) => Err(error.clone()),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+}

@@ -1,0 +1,20 @@
+//! Kafka: the only input and the first output. Everything here blocks and belongs to the engine's
+//! own thread.
+//!
+//! * [`client`]: options, topic names, and what to do while a broker is away.
+//! * [`topics`]: creates the engine's topics.
+//! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
+//! * [`source`]: the records of `cebe.events.*` and `cebe.control`, in the order of the bindings;
+//!   `discovery` finds new topics and partitions beside it.
+//! * [`control`]: appends a control record.
+
+pub mod binding_log;
+pub mod client;
+pub mod control;
+mod buffer;
+mod discovery;
+pub(crate) mod reader;
+pub mod source;
+pub mod topics;
+
+pub use client::{ClientError, KafkaOptions, Topics};

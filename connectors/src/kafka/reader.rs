@@ -1,0 +1,90 @@
+//! Reads a topic of one partition in order, and tells where it ends.
+
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::{ClientError, Consumer, KafkaOptions, Quiet, with_retries};
+
+/// What [`TopicReader::poll`] came upon.
+pub(crate) enum Entry {
+    /// The next record; an absent value is an empty one.
+    Record(Vec<u8>),
+    /// All that was committed when this was asked has been read.
+    End,
+}
+
+pub(crate) struct TopicReader {
+    consumer: Consumer,
+    topic: String,
+    complaints: Quiet,
+}
+
+impl TopicReader {
+    /// Begins at `offset` of the topic's only partition.
+    pub(crate) fn open(
+        options: &KafkaOptions,
+        topic: &str,
+        offset: Offset,
+    ) -> Result<TopicReader, ClientError> {
+        let consumer = options.consumer(&[("enable.partition.eof", "true")])?;
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(topic, 0, offset)
+            .and_then(|()| consumer.assign(&assignment))
+            .map_err(ClientError::on(format!("read {topic}")))?;
+        Ok(TopicReader { consumer, topic: topic.to_owned(), complaints: Quiet::default() })
+    }
+
+    /// The next record or the end, if either comes within `timeout`. While the broker is away
+    /// nothing comes; the client keeps trying.
+    ///
+    /// # Errors
+    /// The topic cannot be read.
+    pub(crate) fn poll(&mut self, timeout: Duration) -> Result<Option<Entry>, ClientError> {
+        match self.consumer.poll(timeout) {
+            None => Ok(None),
+            Some(Ok(message)) => {
+                Ok(Some(Entry::Record(message.payload().unwrap_or_default().to_vec())))
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => Ok(Some(Entry::End)),
+            Some(Err(error)) => {
+                let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+                    || matches!(
+                        error.rdkafka_error_code(),
+                        Some(
+                            Code::AutoOffsetReset
+                                | Code::UnknownTopic
+                                | Code::UnknownPartition
+                                | Code::UnknownTopicOrPartition
+                                | Code::TopicAuthorizationFailed
+                        )
+                    );
+                let error = ClientError { action: format!("read {}", self.topic), error };
+                if fatal {
+                    return Err(error);
+                }
+                if self.complaints.due() {
+                    tracing::warn!(%error, "trying again");
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// First offset held and the offset after the last committed record.
+    pub(crate) fn watermarks(
+        options: &KafkaOptions,
+        topic: &str,
+    ) -> Result<(i64, i64), ClientError> {
+        let consumer = options.consumer(&[])?;
+        with_retries(|| {
+            consumer
+                .fetch_watermarks(topic, 0, Duration::from_secs(5))
+                .map_err(ClientError::on(format!("find the end of {topic}")))
+        })
+    }
+}

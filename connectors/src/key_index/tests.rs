@@ -1,0 +1,208 @@
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::disk::DiskKeyIndex;
+use super::memory::MemoryKeyIndex;
+use super::*;
+
+/// Every accepted claim in a list, searched from end to end.
+#[derive(Default)]
+struct Oracle(Vec<(EventKey, u64, Millis)>);
+
+impl Oracle {
+    fn claim(&mut self, key: u8, ordinal: u64, arrival: Millis, horizon: Millis) -> Claim {
+        let key = EventKey(key.into());
+        for (held, of, at) in self.0.iter().rev() {
+            if *held == key && arrival < at + horizon {
+                return Claim::Duplicate { of: *of };
+            }
+        }
+        self.0.push((key, ordinal, arrival));
+        Claim::First
+    }
+}
+
+fn disk(dir: &TempDir, replay_from: u64) -> DiskKeyIndex {
+    DiskKeyIndex::open(dir.path(), "lineage", replay_from).unwrap()
+}
+
+fn claim(index: &mut impl KeyIndex, key: u8, ordinal: u64, arrival: Millis) -> Claim {
+    index.claim(EventKey(key.into()), ordinal, arrival, 100).unwrap()
+}
+
+#[test]
+fn the_first_wins_and_at_the_horizon_the_key_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = disk(&dir, 0);
+    let mut memory = MemoryKeyIndex::default();
+    let mut check = |ordinal, arrival, expect| {
+        assert_eq!(claim(&mut disk, 1, ordinal, arrival), expect);
+        assert_eq!(claim(&mut memory, 1, ordinal, arrival), expect);
+        disk.commit().unwrap();
+    };
+    check(0, 1_000, Claim::First);
+    check(1, 1_000, Claim::Duplicate { of: 0 });
+    check(2, 1_099, Claim::Duplicate { of: 0 });
+    check(3, 1_100, Claim::First);
+    check(4, 1_199, Claim::Duplicate { of: 3 });
+}
+
+#[test]
+fn a_replay_sees_nothing_of_the_future() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = disk(&dir, 0);
+    for (ordinal, arrival) in [(5, 0), (7, 100), (9, 200)] {
+        assert_eq!(claim(&mut index, 1, ordinal, arrival), Claim::First);
+    }
+    index.commit().unwrap();
+    drop(index);
+    let mut index = disk(&dir, 0);
+    assert_eq!(claim(&mut index, 1, 5, 0), Claim::First);
+    assert_eq!(claim(&mut index, 1, 6, 99), Claim::Duplicate { of: 5 });
+    assert_eq!(claim(&mut index, 1, 7, 100), Claim::First);
+    assert_eq!(claim(&mut index, 1, 8, 150), Claim::Duplicate { of: 7 });
+}
+
+#[test]
+fn what_was_not_committed_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = disk(&dir, 0);
+    claim(&mut index, 1, 0, 0);
+    index.commit().unwrap();
+    claim(&mut index, 2, 1, 0);
+    drop(index);
+    let mut index = disk(&dir, 0);
+    assert_eq!(claim(&mut index, 1, 2, 0), Claim::Duplicate { of: 0 });
+    assert_eq!(claim(&mut index, 2, 3, 0), Claim::First);
+}
+
+#[test]
+fn another_history_or_a_replay_below_the_floor_empties_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = disk(&dir, 0);
+    claim(&mut index, 1, 0, 0);
+    index.commit().unwrap();
+    index.forget(Floor { ordinal: 1, t_ms: 50 }, 100, 10).unwrap();
+    drop(index);
+    let index = disk(&dir, 1);
+    assert!(!index.is_empty().unwrap());
+    drop(index);
+    assert!(disk(&dir, 0).is_empty().unwrap(), "a replay from 0 cannot rely on it");
+
+    let mut index = disk(&dir, 0);
+    claim(&mut index, 1, 0, 0);
+    index.commit().unwrap();
+    drop(index);
+    assert!(DiskKeyIndex::open(dir.path(), "other", 1).unwrap().is_empty().unwrap());
+}
+
+#[test]
+fn damage_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(disk(&dir, 0));
+    let database = fjall::Database::builder(dir.path()).open().unwrap();
+    let uses = database.keyspace("uses", fjall::KeyspaceCreateOptions::default).unwrap();
+    uses.insert(1u128.to_be_bytes(), b"17 bytes, not 16.").unwrap();
+    drop((uses, database));
+    let mut index = disk(&dir, 0);
+    let error = index.claim(EventKey(1), 0, 0, 100).unwrap_err();
+    assert!(matches!(error, KeyIndexError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_sweep_goes_round_in_slices() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = disk(&dir, 0);
+    for key in 0..10 {
+        claim(&mut index, key, key.into(), key.into());
+    }
+    index.commit().unwrap();
+    let floor = Floor { ordinal: 10, t_ms: 104 };
+    let dropped: usize = (0..4).map(|_| index.forget(floor, 100, 3).unwrap()).sum();
+    assert_eq!(dropped, 5, "those that arrived at 0 to 4 are 100 ms old");
+    assert_eq!(index.forget(floor, 100, 100).unwrap(), 0);
+    assert_eq!(claim(&mut index, 4, 10, 105), Claim::First);
+    assert_eq!(claim(&mut index, 5, 11, 104), Claim::Duplicate { of: 5 });
+}
+
+/// A history of ticks, each some milliseconds after the one before and with some keys.
+fn history() -> impl Strategy<Value = Vec<(Millis, Vec<u8>)>> {
+    prop::collection::vec((1i64..40, prop::collection::vec(0u8..6, 0..6)), 1..40)
+}
+
+/// What happens after a tick.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Nothing,
+    /// The process dies; the replay begins at a fraction of what was done.
+    Crash { from: f64 },
+    /// A snapshot is durable here, and the index forgets.
+    Snapshot { limit: usize },
+}
+
+fn after() -> impl Strategy<Value = After> {
+    prop_oneof![
+        6 => Just(After::Nothing),
+        2 => (0.0..=1.0).prop_map(|from| After::Crash { from }),
+        1 => (1usize..8).prop_map(|limit| After::Snapshot { limit }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Disk and memory give every record the oracle's verdict, however often the process dies,
+    /// wherever above the last snapshot the replay begins, and whatever was committed.
+    #[test]
+    fn replays_are_exact(
+        history in history(),
+        faults in prop::collection::vec((after(), any::<bool>()), 80),
+    ) {
+        let mut oracle = Oracle::default();
+        let mut memory = MemoryKeyIndex::default();
+        let mut ticks = Vec::new();
+        let (mut t_ms, mut ordinal) = (0, 0);
+        for (passed, keys) in history {
+            t_ms += passed;
+            let first = ordinal;
+            let mut claims = Vec::new();
+            for key in keys {
+                let verdict = oracle.claim(key, ordinal, t_ms, 100);
+                prop_assert_eq!(claim(&mut memory, key, ordinal, t_ms), verdict);
+                claims.push((key, verdict));
+                ordinal += 1;
+            }
+            ticks.push((t_ms, first, claims));
+        }
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = disk(&dir, 0);
+        let (mut next, mut lowest, mut floor) = (0, 0, Floor::default());
+        let mut faults = faults.into_iter();
+        while next < ticks.len() {
+            let (t_ms, first, claims) = &ticks[next];
+            for (ordinal, (key, expect)) in (*first..).zip(claims) {
+                prop_assert_eq!(claim(&mut index, *key, ordinal, *t_ms), *expect);
+            }
+            let (fault, committed) = faults.next().unwrap_or((After::Nothing, true));
+            if committed || !matches!(fault, After::Crash { .. }) {
+                index.commit().unwrap();
+                next += 1;
+            }
+            match fault {
+                After::Nothing => {}
+                After::Crash { from } => {
+                    next = lowest + ((next - lowest) as f64 * from).round() as usize;
+                    drop(index);
+                    index = disk(&dir, floor.ordinal);
+                }
+                After::Snapshot { limit } => {
+                    lowest = next;
+                    let ordinal = first + claims.len() as u64;
+                    floor = Floor { ordinal, t_ms: *t_ms };
+                    index.forget(floor, 100, limit).unwrap();
+                }
+            }
+        }
+    }
+}

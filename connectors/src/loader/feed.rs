@@ -1,0 +1,213 @@
+//! Reads `cebe.out.*` and `cebe.out.progress`.
+//!
+//! Where to begin is decided by what ClickHouse holds, not by the group's offsets, which are only
+//! committed for tools that show lag: so that an emptied or restored database is filled again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cebe_schemas::row::Progress;
+use cebe_schemas::time::Millis;
+use cebe_schemas::view::{PROGRESS_TOPIC, View};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::{info, warn};
+
+use super::batch::Batch;
+use super::gather::Wanted;
+use super::row::{self, Lane, Place, Row};
+use super::{LoaderConfig, LoaderError};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The topics of all views.
+pub(crate) struct Feed {
+    consumer: StreamConsumer,
+    /// None is the progress topic.
+    topics: BTreeMap<String, Option<View>>,
+    partitions: Vec<(String, i32)>,
+    /// Whether Kafka has failed since the last record.
+    down: bool,
+}
+
+/// One record.
+pub(crate) enum Record {
+    Row(Lane, Place, Row),
+    Progress(i64, Progress),
+}
+
+impl Feed {
+    /// No connection is made yet.
+    pub(crate) fn open(config: &LoaderConfig) -> Result<Self, LoaderError> {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &config.kafka_bootstrap)
+            .set("group.id", &config.group_id)
+            .set("client.id", "cebe-loader")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            // A gap must be seen.
+            .set("auto.offset.reset", "error")
+            .set("fetch.message.max.bytes", "1048576")
+            .set("queued.max.messages.kbytes", "16384");
+        for (name, value) in &config.kafka_settings {
+            client.set(name, value);
+        }
+        let views = View::ALL.map(|view| (view.topic(), Some(view)));
+        let topics = views.into_iter().chain([(PROGRESS_TOPIC.to_owned(), None)]);
+        Ok(Feed {
+            consumer: client.create()?,
+            topics: topics.map(|(t, v)| (format!("{}{t}", config.topic_prefix), v)).collect(),
+            partitions: Vec::new(),
+            down: false,
+        })
+    }
+
+    /// Begins with the first record after `through_ms`, or with the first of all.
+    pub(crate) fn start(&mut self, through_ms: Option<Millis>) -> Result<(), KafkaError> {
+        self.partitions = self.discover()?;
+        let mut assignment = TopicPartitionList::new();
+        for (topic, partition) in &self.partitions {
+            let offset = match through_ms {
+                None => Offset::Beginning,
+                Some(through_ms) => self.first_after(topic, *partition, through_ms)?,
+            };
+            assignment.add_partition_offset(topic, *partition, offset)?;
+        }
+        self.consumer.assign(&assignment)
+    }
+
+    fn discover(&self) -> Result<Vec<(String, i32)>, KafkaError> {
+        let mut partitions = Vec::new();
+        for topic in self.topics.keys() {
+            let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+            let found = metadata.topics().iter().find(|t| t.name() == topic);
+            let Some(found) = found.filter(|t| !t.partitions().is_empty()) else {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic));
+            };
+            partitions.extend(found.partitions().iter().map(|p| (topic.clone(), p.id())));
+        }
+        Ok(partitions)
+    }
+
+    /// The offset of the first record with a later timestamp, which is its logical time.
+    fn first_after(
+        &self,
+        topic: &str,
+        partition: i32,
+        through_ms: Millis,
+    ) -> Result<Offset, KafkaError> {
+        // Asked first: if there is no later record, the next one is not before this offset.
+        let (_, end) = self.consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+        let mut times = TopicPartitionList::new();
+        let after = Offset::Offset(through_ms.saturating_add(1));
+        times.add_partition_offset(topic, partition, after)?;
+        let offsets = self.consumer.offsets_for_times(times, TIMEOUT)?;
+        let found = offsets.find_partition(topic, partition).map(|found| found.offset());
+        Ok(match found {
+            Some(Offset::Offset(offset)) => Offset::Offset(offset),
+            _ => Offset::Offset(end),
+        })
+    }
+
+    /// The next record. Waits as long as there is none, also if Kafka is down.
+    pub(crate) async fn next(&mut self) -> Result<Record, LoaderError> {
+        loop {
+            match self.consumer.recv().await {
+                Ok(message) => {
+                    let record = decode(&self.topics, &message)?;
+                    if std::mem::take(&mut self.down) {
+                        info!("kafka answers again");
+                    }
+                    return Ok(record);
+                }
+                Err(error) if is_lost(&error) => return Err(LoaderError::Lost(error)),
+                Err(error) => {
+                    if !std::mem::replace(&mut self.down, true) {
+                        warn!(%error, "kafka does not answer: waiting until it does");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads only what is wanted.
+    pub(crate) fn read_only(&self, wanted: Wanted) -> Result<(), KafkaError> {
+        let is_wanted = |topic: &String, partition: i32| match self.topics.get(topic) {
+            Some(Some(view)) => wanted == Wanted::Lane((*view, partition as u32)),
+            Some(None) => wanted == Wanted::Progress,
+            None => false,
+        };
+        let (mut read, mut hold) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (topic, partition) in &self.partitions {
+            let list = if is_wanted(topic, *partition) { &mut read } else { &mut hold };
+            list.add_partition(topic, *partition);
+        }
+        self.consumer.pause(&hold)?;
+        self.consumer.resume(&read)
+    }
+
+    /// Reads everything.
+    pub(crate) fn read_all(&self) -> Result<(), KafkaError> {
+        let mut all = TopicPartitionList::new();
+        for (topic, partition) in &self.partitions {
+            all.add_partition(topic, *partition);
+        }
+        self.consumer.resume(&all)
+    }
+
+    /// Tells tools that show lag how far it is. A failure does no harm.
+    pub(crate) fn commit(&self, batch: &Batch, mode: CommitMode) {
+        let mut offsets = TopicPartitionList::new();
+        for (topic, partition) in &self.partitions {
+            let offset = match self.topics.get(topic) {
+                Some(Some(view)) => batch.offsets.get(&(*view, *partition as u32)).copied(),
+                Some(None) => Some(batch.progress_offset),
+                None => None,
+            };
+            if let Some(offset) = offset {
+                let added = offsets.add_partition_offset(topic, *partition, Offset::Offset(offset));
+                if let Err(error) = added {
+                    warn!(%error, topic, offset, "offset cannot be committed");
+                }
+            }
+        }
+        if let Err(error) = self.consumer.commit(&offsets, mode) {
+            warn!(%error, "offsets cannot be committed");
+        }
+    }
+}
+
+fn decode(
+    topics: &BTreeMap<String, Option<View>>,
+    message: &BorrowedMessage<'_>,
+) -> Result<Record, LoaderError> {
+    let unreadable = |source| LoaderError::Unreadable {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        source,
+    };
+    let payload = message.payload().unwrap_or_default();
+    match topics.get(message.topic()).copied().flatten() {
+        None => {
+            let progress = serde_json::from_slice(payload).map_err(unreadable)?;
+            Ok(Record::Progress(message.offset(), progress))
+        }
+        Some(view) => {
+            let (place, row) = row::read(message.offset(), payload).map_err(unreadable)?;
+            Ok(Record::Row((view, message.partition() as u32), place, row))
+        }
+    }
+}
+
+/// Records that were to be read are not there any more.
+fn is_lost(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+    )
+}

@@ -1,0 +1,57 @@
+//! Migrations and loader against a real ClickHouse and a real Kafka.
+//!
+//! Uses the servers that `CEBE_CLICKHOUSE_URL` and `CEBE_KAFKA_BROKERS` name, else starts a pair.
+
+mod engine;
+mod loading;
+mod migrating;
+mod proxy;
+mod services;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use services::Services;
+
+/// A case on a runtime of its own.
+macro_rules! trials {
+    ($services:ident: $($module:ident::$case:ident),* $(,)?) => {
+        vec![$({
+            let services = $services.clone();
+            Trial::test(concat!(stringify!($module), "::", stringify!($case)), move || {
+                run($module::$case(&services))
+            })
+        }),*]
+    };
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::from_args();
+    let services = Arc::new(Services::start()?);
+    let trials = trials![services:
+        migrating::is_idempotent,
+        migrating::many_at_once_agree,
+        migrating::changed_migration_is_refused,
+        migrating::everything_is_commented,
+        loading::views_equal_the_truth,
+        loading::past_is_one_consistent_cut,
+        loading::lost_rows_show_in_the_ledger,
+        loading::repeated_batches_change_nothing,
+        loading::torn_transactions_are_mended,
+        loading::server_that_misbehaves_loses_nothing,
+        loading::refused_properties_do_not_stop_the_rest,
+        loading::full_buffers_do_not_deadlock,
+        loading::quiet_tick_is_readable_at_once,
+        loading::emptied_database_is_filled_again,
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(services);
+    conclusion.exit()
+}
+
+fn run(case: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(case).map_err(|error| format!("{error:#}").into())
+}

@@ -1,0 +1,154 @@
+//! The dataflow from outside: one tick in, its exact changes out.
+
+use std::sync::Arc;
+
+use cebe_schemas::change::TickOutput;
+use cebe_schemas::fact::{EventFact, MergeFact, TickInput};
+use cebe_schemas::id::Subject;
+use cebe_schemas::time::Millis;
+
+use crate::error::DataflowError;
+use crate::graph::{Graph, Shard};
+use crate::names::Names;
+use crate::operator::persons::Context;
+use crate::operator::route;
+use crate::publish::Updates;
+use crate::worker::{Order, Workers};
+
+/// The greatest number of workers.
+pub const WORKERS_MAX: usize = 64;
+/// An event that happened longer than this before its arrival is late (product §9.3).
+pub const LATE_AFTER_MS: Millis = 3_600_000;
+
+/// How to start a [`Dataflow`].
+#[derive(Clone, Debug)]
+pub struct DataflowConfig {
+    /// Worker threads, 1 to [`WORKERS_MAX`]; more than there are cores is slower.
+    pub workers: usize,
+    /// An identifier with more customers than this links nobody (product §4).
+    pub holders_max: usize,
+}
+
+impl Default for DataflowConfig {
+    fn default() -> Self {
+        DataflowConfig { workers: 1, holders_max: 5 }
+    }
+}
+
+/// Identities, segments and rates, kept correct tick by tick.
+///
+/// The answers are a function of the inputs and their logical times only: the same for any number
+/// of workers, and again on every replay.
+pub struct Dataflow {
+    workers: Workers,
+    names: Names,
+    last_ms: Option<Millis>,
+    failed: bool,
+}
+
+impl Dataflow {
+    /// Starts `workers` worker threads, and otherwise the default [`DataflowConfig`].
+    ///
+    /// # Errors
+    /// [`DataflowError::Workers`], [`DataflowError::Start`].
+    pub fn start(workers: usize) -> Result<Dataflow, DataflowError> {
+        Dataflow::with_config(&DataflowConfig { workers, ..DataflowConfig::default() })
+    }
+
+    /// Starts the worker threads of `config`, with no state.
+    ///
+    /// # Errors
+    /// [`DataflowError::Workers`], [`DataflowError::Start`].
+    pub fn with_config(config: &DataflowConfig) -> Result<Dataflow, DataflowError> {
+        let DataflowConfig { workers, holders_max } = *config;
+        if workers == 0 || workers > WORKERS_MAX {
+            return Err(DataflowError::Workers { workers, max: WORKERS_MAX });
+        }
+        let workers = Workers::start(workers, move |worker| Graph::build(worker, holders_max))?;
+        Ok(Dataflow { workers, names: Names::new(), last_ms: None, failed: false })
+    }
+
+    /// Takes in everything that belongs to `input.t_ms`, lets time pass until then, and returns
+    /// what has changed since the last tick, once all of it has.
+    ///
+    /// # Errors
+    /// `input.t_ms` must be later than at the last tick, or nothing happens:
+    /// [`DataflowError::TimeNotLater`], [`DataflowError::TimeOutOfRange`]. Any other error is for
+    /// good, and every tick after it answers [`DataflowError::Failed`].
+    pub fn tick(&mut self, input: TickInput) -> Result<TickOutput, DataflowError> {
+        let t_ms = input.t_ms;
+        let time = u64::try_from(t_ms).ok().filter(|_| t_ms < Millis::MAX);
+        let time = time.ok_or(DataflowError::TimeOutOfRange { t_ms })?;
+        if self.failed {
+            return Err(DataflowError::Failed);
+        }
+        if let Some(last_ms) = self.last_ms.filter(|last_ms| *last_ms >= t_ms) {
+            return Err(DataflowError::TimeNotLater { t_ms, last_ms });
+        }
+        let output = self.answer(time, input);
+        self.last_ms = Some(t_ms);
+        self.failed = output.is_err();
+        output
+    }
+
+    fn answer(&mut self, time: u64, mut input: TickInput) -> Result<TickOutput, DataflowError> {
+        let (t_ms, definitions) = (input.t_ms, input.definitions.take());
+        let context = Context {
+            plan: definitions.as_ref().map(|new| Arc::new(self.names.plan(new))),
+            late: late(&input.events, t_ms),
+        };
+        let orders = self.shards(input, context).into_iter();
+        let answers = self.workers.tick(orders.map(|shard| Order { time, shard }).collect())?;
+        let (mut updates, mut next_wakeup) = (Updates::default(), None);
+        for mut answer in answers {
+            updates.reasons.append(&mut answer.reasons);
+            updates.totals.append(&mut answer.totals);
+            next_wakeup = next_wakeup.into_iter().chain(answer.next_wakeup).min();
+        }
+        let new = definitions.as_deref().map(|new| (time, new));
+        Ok(TickOutput {
+            t_ms,
+            moments: updates.publish(&mut self.names, new)?,
+            next_wakeup_ms: next_wakeup.and_then(|at| Millis::try_from(at).ok()),
+        })
+    }
+
+    /// Each row goes where its key lives, so that most need not be sent on.
+    fn shards(&mut self, input: TickInput, context: Context) -> Vec<Shard> {
+        let workers = self.workers.count();
+        let mut shards: Vec<_> = (0..workers).map(|_| Shard::default()).collect();
+        let home = |subject: &Subject| (route(subject) % workers as u64) as usize;
+        for name in input.groups {
+            self.names.name_group(name);
+        }
+        for known in input.known {
+            shards[home(&known.subject)].known.push(self.names.member(known));
+        }
+        for event in input.events {
+            shards[home(&event.0)].events.push(event);
+        }
+        for identifier in input.identifiers {
+            shards[home(&identifier.subject)].identifiers.push(identifier);
+        }
+        for MergeFact { pair: (a, b), linked, stamp } in input.merges {
+            let pair = (a.min(b), a.max(b));
+            shards[home(&pair.0)].merges.push(MergeFact { pair, linked, stamp });
+        }
+        if context.plan.is_some() || !context.late.is_empty() {
+            let context = Arc::new(context);
+            for shard in &mut shards {
+                shard.context = Some(context.clone());
+            }
+        }
+        shards
+    }
+
+    /// Stops the worker threads and waits for their end; dropping does the same.
+    pub fn shutdown(self) {}
+}
+
+/// The customers of late events.
+fn late(events: &[(Subject, EventFact)], t_ms: Millis) -> hashbrown::HashSet<Subject> {
+    let is_late = |event: &EventFact| event.occurred_at_ms < t_ms.saturating_sub(LATE_AFTER_MS);
+    events.iter().filter(|(_, event)| is_late(event)).map(|(subject, _)| *subject).collect()
+}

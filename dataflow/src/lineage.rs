@@ -1,0 +1,86 @@
+//! Which persons came together and which came apart at one logical time, from the net changes of
+//! who belongs to whom.
+//!
+//! A person is known by its canonical id, before and after. If that customer was its own canonical
+//! before and after, it *stayed*, and some of its members may have come or gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cebe_schemas::change::Cause;
+
+use crate::row::AccountId;
+
+/// A person, by its canonical id.
+type Canonical = (AccountId, Arc<str>);
+
+/// A customer that belongs to another person than before.
+#[derive(Clone, Debug, Default)]
+pub struct Move {
+    /// The canonical id before; none: not known.
+    pub old: Option<Arc<str>>,
+    /// The canonical id now; none: not known any more.
+    pub new: Option<Arc<str>>,
+    /// Why, if no merge or unmerge did it.
+    pub cause: Option<Cause>,
+}
+
+/// All moves of one logical time, by customer.
+pub type Moves = BTreeMap<(AccountId, Arc<str>), Move>;
+
+/// Persons of before, and of now, to which a merge or an unmerge happened.
+#[derive(Debug, Default)]
+pub struct Lineage {
+    merged: BTreeSet<Canonical>,
+    unmerged: BTreeSet<Canonical>,
+}
+
+impl Lineage {
+    /// Compares the persons of before and of now.
+    pub fn new(moves: &Moves) -> Lineage {
+        // For each person of before where its members went, and for each of now where they came
+        // from; `None` is nowhere.
+        let mut went: BTreeMap<Canonical, BTreeSet<Option<Arc<str>>>> = BTreeMap::new();
+        let mut came: BTreeMap<Canonical, BTreeSet<Option<Arc<str>>>> = BTreeMap::new();
+        for ((account, _), Move { old, new, .. }) in moves {
+            if let Some(old) = old {
+                went.entry((*account, old.clone())).or_default().insert(new.clone());
+            }
+            if let Some(new) = new {
+                came.entry((*account, new.clone())).or_default().insert(old.clone());
+            }
+        }
+        for persons in [&mut went, &mut came] {
+            for (canonical, ends) in persons.iter_mut() {
+                if !moves.contains_key(canonical) {
+                    ends.insert(Some(canonical.1.clone()));
+                }
+            }
+        }
+        let mut lineage = Lineage::default();
+        // A person of before came apart, and so did what its members are in now.
+        for ((account, old), ends) in went.into_iter().filter(|(_, ends)| ends.len() > 1) {
+            lineage.unmerged.extend(ends.into_iter().flatten().map(|new| (account, new)));
+            lineage.unmerged.insert((account, old));
+        }
+        // A person of now was put together, and so was what its members were in before.
+        for ((account, new), starts) in came.into_iter().filter(|(_, starts)| starts.len() > 1) {
+            lineage.merged.extend(starts.into_iter().flatten().map(|old| (account, old)));
+            lineage.merged.insert((account, new));
+        }
+        lineage
+    }
+
+    /// Why something changed about the person that is or was called `canonical`, if anything
+    /// merged or unmerged did that.
+    pub fn cause(&self, account: AccountId, canonical: &Arc<str>) -> Option<Cause> {
+        let person = (account, canonical.clone());
+        if self.unmerged.contains(&person) {
+            Some(Cause::Unmerge)
+        } else if self.merged.contains(&person) {
+            Some(Cause::Merge)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The texts behind the numbers that the workers compute with, and their order of appearance.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use cebe_schemas::definition::Definitions;
+use cebe_schemas::fact::{GroupName, Known};
+use cebe_schemas::id::Group;
+
+use crate::operator::sharded::Sharded;
+use crate::plan::{AccountPlan, MetricPlan, Plan};
+use crate::row::{AccountId, Member, MetricId, SegmentId};
+
+/// Numbers things in the order in which they are first seen.
+struct Interner<K> {
+    numbers: HashMap<K, u32>,
+    things: Vec<K>,
+}
+
+impl<K: Hash + Eq + Clone> Interner<K> {
+    fn new() -> Self {
+        Interner { numbers: HashMap::new(), things: Vec::new() }
+    }
+
+    fn number(&mut self, thing: &K) -> u32 {
+        if let Some(number) = self.numbers.get(thing) {
+            return *number;
+        }
+        let number = self.things.len() as u32;
+        self.numbers.insert(thing.clone(), number);
+        self.things.push(thing.clone());
+        number
+    }
+}
+
+/// All names, kept at the edge.
+pub struct Names {
+    accounts: Interner<Arc<str>>,
+    metrics: Interner<Arc<str>>,
+    segments: Interner<(AccountId, Arc<str>)>,
+    versions: HashMap<SegmentId, u32>,
+    groups: Sharded<Group, Arc<str>>,
+}
+
+impl Names {
+    /// No names yet.
+    pub fn new() -> Self {
+        Names {
+            accounts: Interner::new(),
+            metrics: Interner::new(),
+            segments: Interner::new(),
+            versions: HashMap::new(),
+            groups: Sharded::default(),
+        }
+    }
+
+    /// The row of a mention.
+    pub fn member(&mut self, known: Known) -> Member {
+        let account = self.account_id(&known.account_id);
+        Member { subject: known.subject, account, customer_id: known.customer_id }
+    }
+
+    /// Remembers the text of a group.
+    pub fn name_group(&mut self, name: GroupName) {
+        self.groups.of(&name.group).entry(name.group).or_insert(name.group_key);
+    }
+
+    /// The definitions as the workers take them. Where an account defines a metric under the name
+    /// of one that holds for every account, its own counts.
+    pub fn plan(&mut self, definitions: &Definitions) -> Plan {
+        let mut shared = BTreeMap::new();
+        let mut own: BTreeMap<AccountId, (BTreeMap<_, _>, BTreeMap<_, _>)> = BTreeMap::new();
+        for metric in &definitions.metrics {
+            let plan = MetricPlan {
+                metric: MetricId(self.metrics.number(&metric.metric)),
+                denominator: metric.denominator,
+                numerator: metric.numerator,
+                within_ms: metric.within_ms,
+            };
+            let to = match &metric.account_id {
+                Some(account) => &mut own.entry(self.account_id(account)).or_default().1,
+                None => &mut shared,
+            };
+            to.insert(plan.metric, plan);
+        }
+        for segment in &definitions.segments {
+            let account = self.account_id(&segment.account_id);
+            let id = SegmentId(self.segments.number(&(account, segment.segment_id.clone())));
+            own.entry(account).or_default().0.insert(id, segment.when.clone());
+        }
+        let plan = |segments: BTreeMap<_, _>, metrics: BTreeMap<_, _>| {
+            AccountPlan::new(segments.into_iter().collect(), metrics.into_values().collect())
+        };
+        let accounts = own.into_iter().map(|(account, (segments, metrics))| {
+            let mut all = shared.clone();
+            all.extend(metrics);
+            (account, plan(segments, all))
+        });
+        Plan { accounts: accounts.collect(), shared: plan(BTreeMap::new(), shared.clone()) }
+    }
+
+    /// Puts the versions of `definitions` in force; a segment that it lacks keeps its last one.
+    pub fn put_in_force(&mut self, definitions: &Definitions) {
+        for segment in &definitions.segments {
+            let account = self.account_id(&segment.account_id);
+            let id = SegmentId(self.segments.number(&(account, segment.segment_id.clone())));
+            self.versions.insert(id, segment.version);
+        }
+    }
+
+    /// The text of an account.
+    pub fn account(&self, account: AccountId) -> Arc<str> {
+        self.accounts.things[account.0 as usize].clone()
+    }
+
+    /// The name of a metric.
+    pub fn metric(&self, metric: MetricId) -> Arc<str> {
+        self.metrics.things[metric.0 as usize].clone()
+    }
+
+    /// The id of a segment, and its version in force.
+    pub fn segment(&self, segment: SegmentId) -> (Arc<str>, u32) {
+        let (_, id) = &self.segments.things[segment.0 as usize];
+        (id.clone(), self.versions.get(&segment).copied().unwrap_or_default())
+    }
+
+    /// The text of a group, if any tick has given it.
+    pub fn group(&mut self, group: Group) -> Option<Arc<str>> {
+        self.groups.of(&group).get(&group).cloned()
+    }
+
+    fn account_id(&mut self, account: &Arc<str>) -> AccountId {
+        AccountId(self.accounts.number(account))
+    }
+}

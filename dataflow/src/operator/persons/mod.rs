@@ -1,0 +1,93 @@
+//! The person stage: a `reduce` that time can wake as well.
+//!
+//! Each person is one value and at most one wake-up: the time when its answer next changes by
+//! itself. So the passing of time costs what it changes, however many ends of windows lie ahead.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cebe_schemas::id::Subject;
+use differential_dataflow::{AsCollection, VecCollection};
+use hashbrown::HashSet;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Operator;
+
+use super::{Pending, complete, route};
+use crate::plan::Plan;
+use crate::row::{Fact, Reason};
+
+mod person;
+mod state;
+
+use state::Persons;
+
+/// The least wake-up of a worker, for the worker to read.
+pub type Wakeup = Rc<Cell<Option<u64>>>;
+
+/// What concerns all persons at one logical time.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// The definitions in force from then on, if it changes them.
+    pub plan: Option<Arc<Plan>>,
+    /// Customers with an event that happened long before it arrived.
+    pub late: HashSet<Subject>,
+}
+
+/// What arrived for one logical time.
+#[derive(Default)]
+struct Batch {
+    facts: Vec<((Subject, Fact), isize)>,
+    context: Option<Arc<Context>>,
+}
+
+/// From (person, fact) to what is true of each person, as exact differences: first what the passing
+/// of time changes, each at its own logical time, then what the facts of a time change. `wakeup`
+/// always has the least wake-up of this worker.
+pub fn persons<'s>(
+    facts: VecCollection<'s, u64, (Subject, Fact)>,
+    contexts: StreamVec<'s, u64, Arc<Context>>,
+    wakeup: Wakeup,
+) -> VecCollection<'s, u64, Reason> {
+    let pact = Exchange::new(|((person, _), _, _): &((Subject, Fact), u64, isize)| route(person));
+    let stream = facts.inner.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
+        contexts,
+        pact,
+        Pipeline,
+        "Persons",
+        |_, _| {
+            let mut pending = Pending::<Batch>::new();
+            let mut persons = Persons::default();
+            move |(facts, facts_frontier), (contexts, contexts_frontier), output| {
+                facts.for_each(|capability, rows| {
+                    pending.hold(capability.retain_least(0));
+                    for (fact, time, diff) in rows.drain(..) {
+                        pending.at(time).facts.push((fact, diff));
+                    }
+                });
+                contexts.for_each(|capability, rows| {
+                    let Some(capability) = capability.retain_least(0) else { return };
+                    pending.at(*capability.time()).context = rows.pop();
+                    pending.hold(Some(capability));
+                });
+                let done =
+                    |t: &u64| complete(*t, facts_frontier) && complete(*t, contexts_frontier);
+                let least = |pending: &Pending<Batch>, persons: &Persons| {
+                    pending.least().into_iter().chain(persons.next_wakeup()).min()
+                };
+                while let Some(time) = least(&pending, &persons).filter(&done) {
+                    let Some((capability, batch)) = pending.take(time) else { break };
+                    let mut session = output.session(&capability);
+                    let mut emit = |reason, diff| session.give((reason, time, diff));
+                    persons.wake(time, &mut emit);
+                    persons.take_in(time, batch, &mut emit);
+                }
+                wakeup.set(persons.next_wakeup());
+                pending.release_before(least(&pending, &persons));
+            }
+        },
+    );
+    stream.as_collection()
+}

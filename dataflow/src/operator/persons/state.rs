@@ -1,0 +1,109 @@
+//! All persons of one worker, and how time, facts and definitions change them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cebe_schemas::change::Cause;
+use cebe_schemas::id::Subject;
+use differential_dataflow::consolidation::consolidate;
+
+use super::person::{Person, publish};
+use super::{Batch, Context};
+use crate::operator::sharded::Sharded;
+use crate::plan::Plan;
+use crate::row::{AccountId, Fact, Reason};
+
+type Emit<'a> = &'a mut dyn FnMut(Reason, isize);
+
+/// The persons, and when each of them has to be looked at again.
+#[derive(Default)]
+pub struct Persons {
+    people: Sharded<Subject, Person>,
+    due: BTreeSet<(u64, Subject)>,
+    plan: Arc<Plan>,
+}
+
+impl Persons {
+    /// The least time at which an answer changes by itself.
+    pub fn next_wakeup(&self) -> Option<u64> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// Lets `time` come. No earlier wake-up may be left.
+    pub fn wake(&mut self, time: u64, emit: Emit) {
+        while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= time) {
+            self.due.pop_first();
+            let Some(person) = self.people.of(&id).get_mut(&id) else { continue };
+            person.wakeup = None;
+            // With no wake-up in between, what was true last is what was true until now.
+            let before = person.standing(&self.plan, time.saturating_sub(1));
+            let after = person.standing(&self.plan, time);
+            publish(&before, &after, Cause::Time, emit);
+            person.schedule(id, after.next_change, &mut self.due);
+        }
+    }
+
+    /// Takes in what arrived for `time`, after [`Persons::wake`].
+    pub fn take_in(&mut self, time: u64, mut batch: Batch, emit: Emit) {
+        let context = batch.context.take().unwrap_or_default();
+        consolidate(&mut batch.facts);
+        for facts in batch.facts.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+            self.update(time, facts[0].0.0, facts, &context, emit);
+        }
+        if let Some(plan) = &context.plan {
+            self.redefine(time, plan.clone(), emit);
+        }
+    }
+
+    fn update(
+        &mut self,
+        time: u64,
+        id: Subject,
+        facts: &[((Subject, Fact), isize)],
+        context: &Context,
+        emit: Emit,
+    ) {
+        let shard = self.people.of(&id);
+        let person = shard.entry(id).or_default();
+        let members_change = matches!(facts[0].0.1, Fact::Member(_));
+        let read = |fact: &Fact| match (fact, person.account()) {
+            (Fact::Event(event), Some(account)) => self.plan.of(account).reads(event.event),
+            _ => false,
+        };
+        if !members_change && !facts.iter().any(|((_, fact), _)| read(fact)) {
+            return person.apply(facts);
+        }
+        let mut before = person.standing(&self.plan, time);
+        if members_change {
+            before.members = person.members().to_vec();
+        }
+        person.apply(facts);
+        let mut after = person.standing(&self.plan, time);
+        if members_change {
+            after.members = person.members().to_vec();
+        }
+        let mut members = before.members.iter().chain(person.members());
+        let late = !context.late.is_empty() && members.any(|m| context.late.contains(&m.subject));
+        publish(&before, &after, if late { Cause::LateEvent } else { Cause::Event }, emit);
+        person.schedule(id, after.next_change, &mut self.due);
+        if person.is_empty() {
+            shard.remove(&id);
+        }
+    }
+
+    /// Puts `plan` in force and looks at everybody whose definitions it changes.
+    fn redefine(&mut self, time: u64, plan: Arc<Plan>, emit: Emit) {
+        let old = std::mem::replace(&mut self.plan, plan);
+        let mut affected: HashMap<AccountId, bool> = HashMap::new();
+        for (id, person) in self.people.iter_mut() {
+            let Some(account) = person.account() else { continue };
+            let differs = || old.of(account) != self.plan.of(account);
+            if *affected.entry(account).or_insert_with(differs) {
+                let before = person.standing(&old, time);
+                let after = person.standing(&self.plan, time);
+                publish(&before, &after, Cause::Definition, emit);
+                person.schedule(*id, after.next_change, &mut self.due);
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Histories to run: a small world of few names and narrow windows, where everything meets.
+
+use std::sync::Arc;
+
+use cebe_schemas::definition::{Clause, Definitions, Metric, Segment};
+use cebe_schemas::fact::{
+    EventFact, GroupName, IdentifierFact, Known, MergeFact, Slot, Stamp, TickInput,
+};
+use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
+use cebe_schemas::time::Millis;
+use proptest::prelude::*;
+
+/// When histories begin: late enough for events of more than an hour ago.
+pub const START_MS: Millis = 100_000_000;
+
+const ACCOUNTS: [&str; 2] = ["acc-1", "acc-2"];
+const CUSTOMERS: [&str; 7] = ["9", "10", "07", "100", "8", "b", "123456789012345678901234567890"];
+const EVENTS: [&str; 3] = ["broadcast.sent", "broadcast.replied", "ad.clicked"];
+const HOUR_MS: Millis = 3_600_000;
+
+/// A customer, by position in the lists above.
+pub type Who = (usize, usize);
+
+/// One statement of a tick, with times relative to it.
+#[derive(Clone, Debug)]
+pub enum Say {
+    Event { who: Who, event: usize, group: usize, ago: Millis },
+    Identifier { who: Who, slot: Slot, token: Option<u8>, ago: Millis, key: u8 },
+    Merge { account: usize, pair: (usize, usize), linked: bool, ago: Millis, key: u8 },
+    Mention { who: Who },
+    Definitions(usize),
+}
+
+/// When a tick is, after the one before.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Ms(Millis),
+    /// At the wake-up announced, or just before, or just after it; else 1 ms later.
+    Wakeup(Millis),
+}
+
+/// One tick.
+#[derive(Clone, Debug)]
+pub struct Tick {
+    pub step: Step,
+    pub says: Vec<Say>,
+}
+
+fn key() -> IdKey {
+    IdKey::new([7; 16])
+}
+
+pub fn subject((account, customer): Who) -> Subject {
+    key().subject(ACCOUNTS[account], CUSTOMERS[customer])
+}
+
+fn known(who: Who) -> Known {
+    Known {
+        subject: subject(who),
+        account_id: ACCOUNTS[who.0].into(),
+        customer_id: CUSTOMERS[who.1].into(),
+    }
+}
+
+fn group(account: usize, group: usize) -> Option<GroupName> {
+    let group_key = (group > 0).then(|| format!("b-{group}"))?;
+    Some(GroupName {
+        group: key().group(ACCOUNTS[account], &group_key),
+        group_key: group_key.into(),
+    })
+}
+
+/// The sets of definitions that histories switch between.
+pub fn definitions(which: usize) -> Arc<Definitions> {
+    let segment = |account: usize, id: &str, version, event: usize, at_least, within_ms| {
+        let event = EventType::named(EVENTS[event]);
+        let when = Clause::Did { event, at_least, within_ms };
+        let account_id = ACCOUNTS[account].into();
+        Arc::new(Segment { account_id, segment_id: id.into(), version, when })
+    };
+    let metric =
+        |account: Option<usize>, name: &str, denominator: usize, numerator: usize, within_ms| {
+            Arc::new(Metric {
+                account_id: account.map(|account| ACCOUNTS[account].into()),
+                metric: name.into(),
+                denominator: EventType::named(EVENTS[denominator]),
+                numerator: EventType::named(EVENTS[numerator]),
+                within_ms,
+            })
+        };
+    let sent_twice = segment(0, "sent-twice", 1, 0, 2, Some(20));
+    let replied = segment(0, "replied", 1, 1, 1, None);
+    let recently = segment(1, "recently", 3, 0, 1, Some(HOUR_MS + 5));
+    let reply_rate = metric(None, "reply_rate", 0, 1, 10);
+    let (segments, metrics) = match which {
+        0 => (vec![], vec![reply_rate]),
+        1 => (vec![replied, sent_twice, recently], vec![reply_rate]),
+        2 => (
+            vec![segment(0, "replied", 2, 1, 2, Some(50)), sent_twice, recently],
+            vec![reply_rate, metric(Some(0), "reply_rate", 0, 1, 25)],
+        ),
+        _ => (
+            vec![segment(0, "clicked", 1, 2, 1, Some(5)), replied],
+            vec![metric(Some(1), "clicks", 2, 2, 0), metric(None, "reply_rate", 1, 0, 10)],
+        ),
+    };
+    Arc::new(Definitions { segments, metrics })
+}
+
+/// Makes the inputs of a history, tick by tick.
+#[derive(Default)]
+pub struct Writer {
+    ordinal: u64,
+}
+
+impl Writer {
+    /// The input of one tick.
+    pub fn input(&mut self, t_ms: Millis, says: &[Say]) -> TickInput {
+        let mut input = TickInput { t_ms, ..TickInput::default() };
+        for say in says {
+            self.ordinal += 1;
+            let ordinal = self.ordinal;
+            let stamp = |ago: Millis, key: u8| {
+                let key = format!("k{key}").into();
+                Stamp { occurred_at_ms: t_ms - ago, key, ordinal }
+            };
+            match say.clone() {
+                Say::Event { who, event, group: g, ago } => {
+                    input.known.push(known(who));
+                    let name = group(who.0, g);
+                    let group = name.as_ref().map_or(Group::NONE, |name| name.group);
+                    input.groups.extend(name);
+                    let event = EventType::named(EVENTS[event]);
+                    let fact = EventFact { event, group, occurred_at_ms: t_ms - ago };
+                    input.events.push((subject(who), fact));
+                }
+                Say::Identifier { who, slot, token, ago, key } => {
+                    input.known.push(known(who));
+                    let token = token.map(|n| Token(u128::from(n) + 1000 * who.0 as u128));
+                    let (subject, stamp) = (subject(who), stamp(ago, key));
+                    input.identifiers.push(IdentifierFact { subject, slot, token, stamp });
+                }
+                Say::Merge { account, pair: (a, b), linked, ago, key } => {
+                    let (a, b) = ((account, a), (account, b));
+                    input.known.extend([known(a), known(b)]);
+                    let (a, b) = (subject(a), subject(b));
+                    let stamp = stamp(ago, key);
+                    input.merges.push(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
+                }
+                Say::Mention { who } => input.known.push(known(who)),
+                Say::Definitions(which) => input.definitions = Some(definitions(which)),
+            }
+        }
+        input
+    }
+}
+
+/// Mostly the same few, so that much happens to each.
+fn customer() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => 0..3usize, 1 => 0..CUSTOMERS.len()]
+}
+
+fn who() -> impl Strategy<Value = Who> {
+    (prop_oneof![3 => Just(0), 1 => Just(1usize)], customer())
+}
+
+/// Now, lately, in the future, or around an hour ago.
+fn ago() -> impl Strategy<Value = Millis> {
+    prop_oneof![
+        3 => Just(0),
+        4 => 0..30i64,
+        2 => -25..0i64,
+        2 => HOUR_MS - 3..HOUR_MS + 8,
+    ]
+}
+
+fn say() -> impl Strategy<Value = Say> {
+    let slot = prop_oneof![Just(Slot::Phone), Just(Slot::Email), Just(Slot::Further)];
+    let token = prop_oneof![4 => (0..4u8).prop_map(Some), 1 => Just(None)];
+    let stamp = || (prop_oneof![3 => Just(0), 1 => 0..40i64], 0..3u8);
+    prop_oneof![
+        10 => (who(), 0..EVENTS.len(), 0..3usize, ago())
+            .prop_map(|(who, event, group, ago)| Say::Event { who, event, group, ago }),
+        6 => (who(), slot, token, stamp())
+            .prop_map(|(who, slot, token, (ago, key))| Say::Identifier { who, slot, token, ago, key }),
+        5 => (0..ACCOUNTS.len(), customer(), 1..3usize, any::<bool>(), stamp())
+            .prop_map(|(account, a, by, linked, (ago, key))| {
+                Say::Merge { account, pair: (a, (a + by) % CUSTOMERS.len()), linked, ago, key }
+            }),
+        1 => who().prop_map(|who| Say::Mention { who }),
+        1 => (0..4usize).prop_map(Say::Definitions),
+    ]
+}
+
+fn tick() -> impl Strategy<Value = Tick> {
+    let step = prop_oneof![
+        4 => (1..30i64).prop_map(Step::Ms),
+        1 => (HOUR_MS - 10..HOUR_MS + 40).prop_map(Step::Ms),
+        3 => (-1..2i64).prop_map(Step::Wakeup),
+    ];
+    let repeated = prop::collection::vec((say(), 1..3usize), 0..8);
+    (step, repeated).prop_map(|(step, says)| {
+        let says = says.into_iter().flat_map(|(say, times)| vec![say; times]).collect();
+        Tick { step, says }
+    })
+}
+
+/// Up to 24 ticks, the first of which defines something.
+pub fn history() -> impl Strategy<Value = Vec<Tick>> {
+    let first = (1..4usize)
+        .prop_map(|which| Tick { step: Step::Ms(1), says: vec![Say::Definitions(which)] });
+    (first, prop::collection::vec(tick(), 1..24)).prop_map(|(first, mut ticks)| {
+        ticks.insert(0, first);
+        ticks
+    })
+}

@@ -1,0 +1,5 @@
+//! The whole dataflow against its oracle.
+
+mod history;
+mod property;
+mod scenario;

@@ -1,0 +1,84 @@
+//! Random histories on one, two and three workers, against the oracle.
+
+use std::collections::BTreeSet;
+
+use cebe_schemas::change::{Cause, Change, TickOutput};
+use cebe_schemas::time::Millis;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::history::{START_MS, Step, Tick, Writer, history};
+use crate::oracle::Oracle;
+use crate::{Dataflow, DataflowConfig};
+
+const HOLDERS_MAX: usize = 3;
+
+fn next_time(last: Millis, step: Step, wakeup: Option<Millis>) -> Millis {
+    match step {
+        Step::Ms(ms) => last + ms,
+        Step::Wakeup(offset) => wakeup.map_or(0, |at| at + offset).max(last + 1),
+    }
+}
+
+/// Runs a history and compares every output: the changes of every logical time, wake-ups included,
+/// and when the next one is due.
+fn check(ticks: &[Tick]) -> Result<(), TestCaseError> {
+    let config = |workers| DataflowConfig { workers, holders_max: HOLDERS_MAX };
+    let mut dataflows: Vec<_> =
+        [1, 2, 3].into_iter().map(|n| Dataflow::with_config(&config(n)).unwrap()).collect();
+    let mut oracle = Oracle::new(HOLDERS_MAX);
+    let mut writer = Writer::default();
+    let (mut t_ms, mut wakeup) = (START_MS, None);
+    for tick in ticks {
+        t_ms = next_time(t_ms, tick.step, wakeup);
+        let input = writer.input(t_ms, &tick.says);
+        let expected: TickOutput = oracle.tick(input.clone());
+        for dataflow in &mut dataflows {
+            prop_assert_eq!(&dataflow.tick(input.clone()).unwrap(), &expected);
+        }
+        wakeup = expected.next_wakeup_ms;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_output_is_the_oracles(ticks in history()) {
+        check(&ticks)?;
+    }
+}
+
+/// The histories must get to every kind of change by every cause, or they prove little.
+#[test]
+fn histories_reach_every_cause() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    for _ in 0..100 {
+        let ticks = history().new_tree(&mut runner).unwrap().current();
+        let (mut oracle, mut writer) = (Oracle::new(HOLDERS_MAX), Writer::default());
+        let (mut t_ms, mut wakeup) = (START_MS, None);
+        for tick in ticks {
+            t_ms = next_time(t_ms, tick.step, wakeup);
+            let output = oracle.tick(writer.input(t_ms, &tick.says));
+            wakeup = output.next_wakeup_ms;
+            seen.extend(output.moments.iter().flat_map(|m| &m.changes).map(kind));
+        }
+    }
+    let reached =
+        |view, causes: &[Cause]| causes.iter().all(|cause| seen.contains(&(view, *cause)));
+    use Cause::*;
+    assert!(reached("identity", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(reached("segment", &[Unmerge, Merge, Definition, Time, LateEvent, Event]), "{seen:?}");
+    assert!(reached("metric", &[Unmerge, Merge, Definition, LateEvent, Event]), "{seen:?}");
+}
+
+fn kind(change: &Change) -> (&'static str, Cause) {
+    match change {
+        Change::Identity { cause, .. } => ("identity", *cause),
+        Change::Segment { cause, .. } => ("segment", *cause),
+        Change::Metric { cause, .. } => ("metric", *cause),
+    }
+}

@@ -1,0 +1,176 @@
+//! The worker threads, and the handle that feeds them tick by tick.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
+
+use timely::communication::WorkerGuards;
+use timely::worker::Worker;
+
+use crate::error::DataflowError;
+use crate::graph::{Answers, Graph, Shard};
+
+/// The input of one tick for one worker.
+pub struct Order {
+    pub time: u64,
+    pub shard: Shard,
+}
+
+/// What a worker says.
+enum Report {
+    Answered(Answers),
+    /// Its thread ended without being told to.
+    Stopped {
+        worker: usize,
+    },
+}
+
+/// Worker threads that sleep until they are given something to do.
+pub struct Workers {
+    orders: Vec<Sender<Order>>,
+    reports: Receiver<Report>,
+    stop: Arc<AtomicBool>,
+    guards: Option<WorkerGuards<()>>,
+}
+
+impl Workers {
+    /// Starts `workers` threads, each with a dataflow made by `build`.
+    ///
+    /// # Errors
+    /// [`DataflowError::Start`].
+    pub fn start(
+        workers: usize,
+        build: impl Fn(&mut Worker) -> Graph + Send + Sync + 'static,
+    ) -> Result<Workers, DataflowError> {
+        let (report, reports) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (orders, seats): (Vec<_>, Vec<_>) = (0..workers)
+            .map(|worker| {
+                let (order, orders) = channel();
+                let seat = Seat { worker, orders, report: report.clone(), stop: stop.clone() };
+                (order, Mutex::new(Some(seat)))
+            })
+            .unzip();
+        let guards = timely::execute(timely::Config::process(workers), move |worker| {
+            let seat = seats[worker.index()].lock().ok().and_then(|mut seat| seat.take());
+            if let Some(seat) = seat {
+                seat.work(worker, &build);
+            }
+        })
+        .map_err(|reason| DataflowError::Start { reason })?;
+        Ok(Workers { orders, reports, stop, guards: Some(guards) })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Gives each worker its order and waits for all answers.
+    ///
+    /// # Errors
+    /// [`DataflowError::WorkerStopped`].
+    pub fn tick(&self, orders: Vec<Order>) -> Result<Vec<Answers>, DataflowError> {
+        for (worker, (sender, order)) in self.orders.iter().zip(orders).enumerate() {
+            sender.send(order).map_err(|_| DataflowError::WorkerStopped { worker })?;
+        }
+        self.unpark();
+        self.orders
+            .iter()
+            .map(|_| match self.reports.recv() {
+                Ok(Report::Answered(answers)) => Ok(answers),
+                Ok(Report::Stopped { worker }) => Err(DataflowError::WorkerStopped { worker }),
+                Err(_) => Err(DataflowError::WorkerStopped { worker: 0 }),
+            })
+            .collect()
+    }
+
+    fn unpark(&self) {
+        for guard in self.guards.iter().flat_map(|guards| guards.guards()) {
+            guard.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.unpark();
+        // A panic of a worker has been reported by then.
+        let _ = self.guards.take().map(WorkerGuards::join);
+    }
+}
+
+/// One worker's end of the channels.
+struct Seat {
+    worker: usize,
+    orders: Receiver<Order>,
+    report: Sender<Report>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Seat {
+    fn work(self, worker: &mut Worker, build: &impl Fn(&mut Worker) -> Graph) {
+        let mut graph = build(worker);
+        while !self.stopped() {
+            match self.orders.try_recv() {
+                Ok(Order { time, shard }) => {
+                    graph.feed(time, shard);
+                    while graph.is_behind(time) && !self.stopped() {
+                        worker.step_or_park(None);
+                    }
+                    // Nobody listens any more only when told to stop.
+                    let _ = self.report.send(Report::Answered(graph.answers()));
+                }
+                // The others may still need something from this one.
+                Err(TryRecvError::Empty) => drop(worker.step_or_park(None)),
+                Err(TryRecvError::Disconnected) => break,
+            }
+        }
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// However its thread ends, nobody waits for it in vain.
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let _ = self.report.send(Report::Stopped { worker: self.worker });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders(times: [u64; 2]) -> Vec<Order> {
+        times.map(|time| Order { time, shard: Shard::default() }).into()
+    }
+
+    #[test]
+    fn a_worker_that_dies_in_a_tick_is_an_error_and_no_hang() {
+        let workers = Workers::start(2, |worker| Graph::build(worker, 5)).unwrap();
+        assert!(workers.tick(orders([5, 5])).is_ok());
+        // Going back in time is a panic inside; the other worker then waits for it.
+        let died = workers.tick(orders([6, 3])).err();
+        assert_eq!(died, Some(DataflowError::WorkerStopped { worker: 1 }));
+        let after = workers.tick(orders([7, 7])).err();
+        assert_eq!(after, Some(DataflowError::WorkerStopped { worker: 1 }));
+    }
+
+    #[test]
+    fn a_worker_that_dies_at_once_is_an_error_and_no_hang() {
+        let build = |worker: &mut Worker| {
+            assert_ne!(worker.index(), 0, "on purpose");
+            Graph::build(worker, 5)
+        };
+        let workers = Workers::start(2, build).unwrap();
+        let died = workers.tick(orders([5, 5])).err();
+        assert_eq!(died, Some(DataflowError::WorkerStopped { worker: 0 }));
+    }
+}

@@ -1,0 +1,38 @@
+//! One file a subcommand, and what several of them need.
+
+pub mod migrate;
+pub mod run;
+pub mod schema;
+pub mod segment;
+pub mod source;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use cebe_connectors::kafka::{control, topics};
+use cebe_schemas::control::ControlState;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Appends a control record, if the control state would take it.
+fn publish_control(config: &Config, mut record: Value) -> anyhow::Result<()> {
+    record["changed_by"] = json!(std::env::var("USER").unwrap_or_else(|_| "unknown".into()));
+    let record = record.to_string();
+    ControlState::new().apply(record.as_bytes())?;
+    control::publish(&config.kafka_options(), record.as_bytes(), KAFKA_PATIENCE)?;
+    Ok(())
+}
+
+/// The sources that have a topic.
+fn topic_list(config: &Config) -> anyhow::Result<BTreeSet<String>> {
+    topics::list_sources(&config.kafka_options(), KAFKA_PATIENCE).context("sources cannot be listed")
+}
+
+/// The wall clock.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}

@@ -1,0 +1,184 @@
+//! The loop: bind, read back, adapt, flow, number, publish. Replay is the same without publishing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use cebe_connectors::adapter::Adapter;
+use cebe_connectors::binding::{Binding, LOGIC_VERSION};
+use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
+use cebe_connectors::kafka::topics;
+use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
+use cebe_connectors::key_index::disk::DiskKeyIndex;
+use cebe_connectors::out::numbered::{Numbered, compare, number};
+use cebe_connectors::out::progress_log::{self, ProgressLog};
+use cebe_connectors::out::publisher::{Publisher, PublisherOptions};
+use cebe_dataflow::Dataflow;
+use cebe_schemas::change::{Change, TickOutput};
+use cebe_schemas::control::ControlState;
+use cebe_schemas::time::Millis;
+use cebe_schemas::verdict::Judge;
+
+use crate::command::now_ms;
+use crate::config::Config;
+
+/// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
+const IDLE: Duration = Duration::from_millis(50);
+/// The most bytes of payload in one tick.
+const TICK_BYTES_MAX: usize = 16 << 20;
+/// How long Kafka may take to create topics.
+const CREATE_PATIENCE: Duration = Duration::from_secs(30);
+/// A replay says how far it is this often.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// Everything between the bound log and the outputs.
+pub struct Engine {
+    config: Config,
+    log: BindingLog,
+    source: Source,
+    adapter: Adapter<DiskKeyIndex>,
+    dataflow: Dataflow,
+    publisher: Publisher,
+    next_wakeup_ms: Option<Millis>,
+}
+
+impl Engine {
+    /// Takes over the log of bindings, or finds that another engine is running.
+    pub fn start(config: Config) -> anyhow::Result<Engine> {
+        let kafka = config.kafka_options();
+        topics::create_missing(&kafka, CREATE_PATIENCE)?;
+        let entry = BindingLogOptions {
+            engine: "cebe".into(),
+            claim_wait: Duration::from_millis(config.engine.claim_wait_ms as u64),
+        };
+        let mut log = BindingLog::open(&kafka, entry)?;
+        log.take_over()?;
+        let publisher = Publisher::open(&kafka, PublisherOptions::default())?;
+        let lineage = format!("{:?}-{LOGIC_VERSION}", log.chain().genesis());
+        // Without snapshots every start replays from the first binding.
+        let keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
+        let judge =
+            Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
+        let adapter = Adapter::new(judge, kafka.topics.clone(), keys, ControlState::new());
+        let dataflow = Dataflow::start(config.engine.workers as usize)?;
+        let source = Source::open(&kafka, SourceOptions::default())?;
+        tracing::info!(engine = log.engine(), "engine has taken over");
+        Ok(Engine { config, log, source, adapter, dataflow, publisher, next_wakeup_ms: None })
+    }
+
+    /// Works through all bindings there are. What was published is compared, the rest published.
+    pub fn replay(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let kafka = self.config.kafka_options();
+        let last = progress_log::last(&kafka)?.map_or(0, |progress| progress.binding);
+        let mut published = ProgressLog::open(&kafka)?;
+        let mut bindings = self.log.replay()?;
+        let (mut said, mut records) = (Instant::now(), 0);
+        while let Some(binding) = bindings.next(&self.log)? {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            // A tick through `last` that is not there is older than the topic's retention.
+            let was_published = binding.number <= last;
+            let tick = self.tick(&binding, !was_published)?;
+            match published.of(binding.number)? {
+                Some(progress) => compare(&progress, &tick.progress)?,
+                None if was_published => {}
+                None => self.publisher.publish(&tick, &mut self.log)?,
+            }
+            self.adapter.commit()?;
+            self.answer()?;
+            records += binding.records();
+            if said.elapsed() > SAY_EVERY {
+                let (at, of) = (binding.number, self.log.chain().head().number);
+                tracing::info!(binding = at, of, records, "replaying");
+                said = Instant::now();
+            }
+        }
+        tracing::info!(bindings = self.log.chain().head().number, records, "replayed");
+        Ok(self.source.go_live(self.log.chain().positions())?)
+    }
+
+    /// Binds and publishes until `stop`.
+    pub fn run(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        let limits = Limits {
+            records: self.config.engine.tick_records_max as usize,
+            bytes: TICK_BYTES_MAX,
+        };
+        let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
+        let mut last = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            self.source.fill(self.wait())?;
+            while let Some(left) = tick_min.checked_sub(last.elapsed()) {
+                std::thread::sleep(left);
+                self.source.fill(Duration::ZERO)?;
+            }
+            self.log.poll()?;
+            let ranges = self.source.offer(limits);
+            if ranges.is_empty() && !self.wakeup_is_due() && !self.log.answer_due() {
+                continue;
+            }
+            last = Instant::now();
+            let binding = self.log.bind(ranges)?;
+            let tick = self.tick(&binding, true)?;
+            self.publisher.publish(&tick, &mut self.log)?;
+            self.adapter.commit()?;
+            metrics::histogram!("cebe_tick_seconds").record(last.elapsed().as_secs_f64());
+            metrics::gauge!("cebe_binding_number").set(binding.number as f64);
+            metrics::gauge!("cebe_records_waiting").set(self.source.buffered().records as f64);
+        }
+        tracing::info!(bindings = self.log.chain().head().number, "engine stops");
+        Ok(())
+    }
+
+    /// What a binding amounts to. `report` writes it to logs and metrics: once, by the engine that
+    /// publishes it.
+    fn tick(&mut self, binding: &Binding, report: bool) -> anyhow::Result<Numbered> {
+        let records = self.source.take(&binding.ranges)?;
+        let mut adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, &records)?;
+        let begin = Instant::now();
+        let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
+        self.next_wakeup_ms = output.next_wakeup_ms;
+        if report {
+            adapted.report();
+            report_metrics(&output, begin.elapsed());
+        }
+        number(binding, adapted.rows, output.moments)
+            .with_context(|| format!("binding {}", binding.number))
+    }
+
+    /// A starting engine wants to hear that this one is alive.
+    fn answer(&mut self) -> anyhow::Result<()> {
+        self.log.poll()?;
+        if self.log.answer_due() {
+            self.log.bind(Vec::new())?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Duration {
+        let left_ms = self.next_wakeup_ms.map(|due| due.saturating_sub(now_ms()).max(0) as u64);
+        left_ms.map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE))
+    }
+
+    fn wakeup_is_due(&self) -> bool {
+        self.next_wakeup_ms.is_some_and(|due| due <= now_ms())
+    }
+}
+
+/// The key event `cebe_retriever_metric_computed`, once for each metric that moved.
+fn report_metrics(output: &TickOutput, compute: Duration) {
+    let compute_time_ms = compute.as_secs_f64() * 1e3;
+    metrics::histogram!("cebe_dataflow_tick_seconds").record(compute.as_secs_f64());
+    let changes = output.moments.iter().flat_map(|moment| &moment.changes);
+    let moved: BTreeSet<&str> = changes
+        .filter_map(|change| match change {
+            Change::Metric { metric, .. } => Some(&**metric),
+            Change::Identity { .. } | Change::Segment { .. } => None,
+        })
+        .collect();
+    for metric_name in moved {
+        tracing::debug!(metric_name, compute_time_ms, "cebe_retriever_metric_computed");
+    }
+}

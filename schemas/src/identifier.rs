@@ -1,0 +1,220 @@
+//! What links customers: phone numbers, emails and other identifiers, normalised (product §9.2).
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use crate::id::Token;
+use crate::token::Keys;
+
+/// The type of an identifier that is a phone number.
+pub const PHONE: &str = "phone";
+/// The type of an identifier that is an email address.
+pub const EMAIL: &str = "email";
+
+/// Values that identify nobody, beside those that are always blocked: `settings.block_list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockList {
+    entries: Vec<String>,
+    phones: HashSet<String>,
+    emails: HashSet<String>,
+    others: HashSet<String>,
+}
+
+impl BlockList {
+    /// Normalises each entry as every type of identifier that it can be.
+    pub fn new(entries: Vec<String>) -> BlockList {
+        let normalised = |of: fn(&str) -> Option<Cow<'_, str>>| {
+            entries.iter().filter_map(|entry| of(entry).map(Cow::into_owned)).collect()
+        };
+        BlockList {
+            phones: normalised(phone),
+            emails: normalised(email),
+            others: normalised(other),
+            entries,
+        }
+    }
+
+    /// The entries as given.
+    pub fn entries(&self) -> &[String] {
+        &self.entries
+    }
+
+    fn blocks(&self, kind: &str, normalised: &str) -> bool {
+        match kind {
+            PHONE => self.phones.contains(normalised),
+            EMAIL => self.emails.contains(normalised),
+            _ => self.others.contains(normalised),
+        }
+    }
+}
+
+/// The normal form of `value` as an identifier of type `kind`; none if it is no identifier.
+pub fn normalise<'v>(kind: &str, value: &'v str, block_list: &BlockList) -> Option<Cow<'v, str>> {
+    if is_placeholder(value) {
+        return None;
+    }
+    let normalised = match kind {
+        PHONE => phone(value),
+        EMAIL => email(value),
+        _ => other(value),
+    }?;
+    (!block_list.blocks(kind, &normalised)).then_some(normalised)
+}
+
+/// The token of `value` as an identifier of type `kind`; none if it is no identifier.
+pub fn token(
+    keys: &Keys,
+    account_id: &str,
+    kind: &str,
+    value: &str,
+    block_list: &BlockList,
+) -> Option<Token> {
+    normalise(kind, value, block_list).map(|normal| keys.token(account_id, kind, &normal))
+}
+
+/// The words and values that stand for "unknown" in every source's data (product §9.2).
+fn is_placeholder(value: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["-", "null", "none", "undefined", "n/a", "test@test.com", "test@example.com", ""];
+    let value = value.trim();
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word)) || value.bytes().all(|byte| byte == b'0')
+}
+
+/// E.164 by the rules of product §9.2: default region +62, no numbering-plan check.
+pub(crate) fn phone(value: &str) -> Option<Cow<'_, str>> {
+    let removed = |c: char| c.is_whitespace() || matches!(c, '-' | '(' | ')' | '.');
+    // Longer than the longest valid number with a separator at every digit: not worth a copy.
+    if value.len() > 128 {
+        return None;
+    }
+    let bare: String = value.chars().filter(|c| !removed(*c)).collect();
+    let (region, digits) = if let Some(rest) = bare.strip_prefix('+') {
+        ("", rest)
+    } else if let Some(rest) = bare.strip_prefix("00") {
+        ("", rest)
+    } else if let Some(rest) = bare.strip_prefix('0') {
+        ("62", rest)
+    } else if bare.starts_with("62") && bare.len() >= 10 {
+        ("", bare.as_str())
+    } else {
+        ("62", bare.as_str())
+    };
+    let mut normal = String::with_capacity(1 + region.len() + digits.len());
+    normal.push('+');
+    normal.push_str(region);
+    normal.push_str(digits);
+    if normal.starts_with("+620") {
+        normal.remove(3);
+    }
+    let number = &normal[1..];
+    let valid = (8..=15).contains(&number.len())
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && number.bytes().any(|byte| byte != b'0');
+    valid.then_some(Cow::Owned(normal))
+}
+
+/// Trimmed and lower-cased; it needs an `@`.
+pub(crate) fn email(value: &str) -> Option<Cow<'_, str>> {
+    let value = value.trim();
+    if !value.contains('@') {
+        return None;
+    }
+    if value.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Some(Cow::Borrowed(value));
+    }
+    Some(Cow::Owned(value.to_lowercase()))
+}
+
+/// Trimmed.
+fn other(value: &str) -> Option<Cow<'_, str>> {
+    Some(Cow::Borrowed(value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: &str, value: &str, expect: Option<&str>) {
+        let found = normalise(kind, value, &BlockList::default());
+        assert_eq!(found.as_deref(), expect, "{kind} {value:?}");
+    }
+
+    #[test]
+    fn phones() {
+        for value in [
+            "0812-3456-7890",
+            "+62 812 3456 7890",
+            "+62 (0)812.3456.7890",
+            "006281234567890",
+            "6281234567890",
+            "62081234567890",
+            "81234567890",
+            "(0812) 3456-7890",
+            "  0812\t3456 7890 ",
+            "0062 0812 3456 7890",
+        ] {
+            check(PHONE, value, Some("+6281234567890"));
+        }
+        check(PHONE, "+1 (415) 555-2671", Some("+14155552671"));
+        check(PHONE, "001 415 555 2671", Some("+14155552671"));
+        // Fewer than 10 digits: a local number that happens to begin with 62.
+        check(PHONE, "621234567", Some("+62621234567"));
+        check(PHONE, "6212345678", Some("+6212345678"));
+        check(PHONE, "+62 00 812345", Some("+620812345"));
+    }
+
+    #[test]
+    fn phones_have_8_to_15_digits() {
+        check(PHONE, "12345", None);
+        check(PHONE, "123456", Some("+62123456"));
+        check(PHONE, "+1234567", None);
+        check(PHONE, "+12345678", Some("+12345678"));
+        check(PHONE, "+123456789012345", Some("+123456789012345"));
+        check(PHONE, "+1234567890123456", None);
+    }
+
+    #[test]
+    fn not_phones() {
+        for value in
+            ["", "-", "+", "0", "00", "0000000000", "000-000-0000", "12+3456789", "081234x567", "n/a"]
+        {
+            check(PHONE, value, None);
+        }
+        check(PHONE, "٠٨١٢٣٤٥٦٧٨٩", None);
+        check(PHONE, &"0812 ".repeat(100), None);
+    }
+
+    #[test]
+    fn emails() {
+        check(EMAIL, " Budi@Example.ID ", Some("budi@example.id"));
+        check(EMAIL, "ÄB@x.id", Some("äb@x.id"));
+        check(EMAIL, "budi.example.id", None);
+        for value in ["", " ", "NULL", "None", "undefined", "N/A", "Test@Test.com", "test@example.com "] {
+            check(EMAIL, value, None);
+        }
+    }
+
+    #[test]
+    fn others_are_trimmed_and_keep_their_case() {
+        check("wa_id", " Ab-1 ", Some("Ab-1"));
+        check("wa_id", " none ", None);
+        check("wa_id", "000", None);
+        check("wa_id", "test@test.com", None);
+    }
+
+    #[test]
+    fn block_list_compares_normal_forms() {
+        let list = BlockList::new(vec!["0800 1234 567".into(), "Info@Shop.id".into(), " x ".into()]);
+        for (kind, value, blocked) in [
+            (PHONE, "+62 800 1234567", true),
+            (PHONE, "+62 800 1234568", false),
+            (EMAIL, "INFO@shop.id", true),
+            ("wa_id", "x", true),
+            ("wa_id", "X", false),
+            // As another type, the entry is only trimmed.
+            ("wa_id", "+628001234567", false),
+        ] {
+            assert_eq!(normalise(kind, value, &list).is_none(), blocked, "{kind} {value}");
+        }
+    }
+}

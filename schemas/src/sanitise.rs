@@ -1,0 +1,137 @@
+//! The copy of an event's properties that a ClickHouse `JSON` column takes without fail.
+//!
+//! The column rejects or loses some valid JSON, and one such row fails its whole insert. What is
+//! changed here is a convenience only; the truth is the payload.
+//!
+//! * Keys: `.`, brackets, quotes, back-ticks, back-slashes and control characters become `_`, the
+//!   empty key becomes `_`. So no two paths conflict. A key that is then taken gets a hash as suffix.
+//! * `null`, `[]` and `{}` are left out, as are objects and arrays in which nothing else is.
+//! * An array has one type of scalar. Integers and fractions together are all fractions; any other
+//!   mixture, and arrays of objects or arrays, are arrays of strings: strings as they are, the
+//!   rest as JSON text.
+
+use serde_json::{Map, Number, Value};
+
+use crate::id::IdKey;
+use crate::json::{Member, Node};
+
+/// The sanitised copy of (masked) properties, an object.
+pub(crate) fn properties(members: &[Member]) -> Value {
+    Value::Object(object(members))
+}
+
+fn object(members: &[Member]) -> Map<String, Value> {
+    let mut map = Map::new();
+    let (plain, odd): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| is_plain(key));
+    // Plain keys first: a changed one never takes the place of one that is meant.
+    for (key, value) in plain {
+        if let Some(value) = sanitise(value) {
+            map.insert(key.as_ref().to_owned(), value);
+        }
+    }
+    for (key, value) in odd {
+        if let Some(value) = sanitise(value) {
+            let mut name = clean(key);
+            if map.contains_key(&name) {
+                let hash = IdKey::new([0; 16]).hash(b'p', &[key.as_bytes()]) as u32;
+                name = format!("{name}_{hash:08x}");
+            }
+            map.insert(name, value);
+        }
+    }
+    map
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && !key.contains(is_odd)
+}
+
+fn is_odd(c: char) -> bool {
+    c.is_control() || matches!(c, '.' | '[' | ']' | '"' | '\'' | '`' | '\\')
+}
+
+fn clean(key: &str) -> String {
+    match key {
+        "" => "_".to_owned(),
+        key => key.replace(is_odd, "_"),
+    }
+}
+
+/// None: nothing is left of it.
+fn sanitise(value: &Node) -> Option<Value> {
+    match value {
+        Node::Null => None,
+        Node::Object(members) => Some(object(members)).filter(|map| !map.is_empty()).map(Value::Object),
+        Node::Array(items) => array(items),
+        scalar => Some(scalar.to_value()),
+    }
+}
+
+fn array(items: &[Node]) -> Option<Value> {
+    let items: Vec<&Node> = items.iter().filter(|item| !matches!(item, Node::Null)).collect();
+    let all = |is: fn(&Node) -> bool| items.iter().all(|item| is(item));
+    let one_type = all(|item| matches!(item, Node::Bool(_)))
+        || all(|item| matches!(item, Node::Text(_)))
+        || all(|item| matches!(item, Node::Number(number) if number.is_i64()))
+        || all(|item| matches!(item, Node::Number(number) if number.is_u64()))
+        || all(|item| matches!(item, Node::Number(number) if number.is_f64()));
+    let values: Vec<Value> = if one_type {
+        items.iter().map(|item| item.to_value()).collect()
+    } else if all(|item| matches!(item, Node::Number(_))) {
+        items.iter().filter_map(|item| fraction(item)).collect()
+    } else {
+        items.iter().filter_map(|item| text(item)).collect()
+    };
+    (!values.is_empty()).then_some(Value::Array(values))
+}
+
+fn fraction(item: &Node) -> Option<Value> {
+    let Node::Number(number) = item else { return None };
+    number.as_f64().and_then(Number::from_f64).map(Value::Number)
+}
+
+fn text(item: &Node) -> Option<Value> {
+    match item {
+        Node::Text(text) => Some(Value::String(text.as_ref().to_owned())),
+        other => serde_json::to_string(other).ok().map(Value::String),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse;
+
+    fn check(input: &str, expect: &str) {
+        let Node::Object(members) = parse(input.as_bytes()).unwrap() else { panic!("{input}") };
+        assert_eq!(properties(&members).to_string(), expect, "{input}");
+    }
+
+    #[test]
+    fn paths_never_conflict() {
+        check(r#"{"a.b":1,"a":{"b":2}}"#, r#"{"a":{"b":2},"a_b":1}"#);
+        check(r#"{"a":1,"a.b":2}"#, r#"{"a":1,"a_b":2}"#);
+        check(r#"{"a.b":1,"a_b":2,"a[b":3}"#, r#"{"a_b":2,"a_b_38853f57":3,"a_b_85b3b0ea":1}"#);
+        check(r#"{"":1,"x":{"":{"":"deep"}}}"#, r#"{"_":1,"x":{"_":{"_":"deep"}}}"#);
+        check("{\"a\\u0000b\\n\":1}", r#"{"a_b_":1}"#);
+    }
+
+    #[test]
+    fn nothing_is_left_out() {
+        check(r#"{"a":null,"b":[],"c":{},"d":{"e":[null]},"f":0}"#, r#"{"f":0}"#);
+    }
+
+    #[test]
+    fn arrays_have_one_type() {
+        check(r#"{"a":[1,2],"b":["x","y"],"c":[true]}"#, r#"{"a":[1,2],"b":["x","y"],"c":[true]}"#);
+        check(r#"{"a":[1,2.5]}"#, r#"{"a":[1.0,2.5]}"#);
+        check(r#"{"a":[-1,18446744073709551615]}"#, r#"{"a":[-1.0,1.8446744073709552e+19]}"#);
+        check(r#"{"a":["x",1,null,true]}"#, r#"{"a":["x","1","true"]}"#);
+        check(r#"{"a":[{"b":1},[2]]}"#, r#"{"a":["{\"b\":1}","[2]"]}"#);
+    }
+
+    #[test]
+    fn long_integers_are_doubles() {
+        check(r#"{"a":12345678901234567890123}"#, r#"{"a":1.2345678901234568e+22}"#);
+    }
+}

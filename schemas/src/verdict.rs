@@ -1,0 +1,126 @@
+//! What becomes of a record (product §9.1).
+
+use crate::id::{EventKey, EventType, Token};
+use crate::time::Millis;
+
+mod judge;
+
+pub use judge::Judge;
+
+/// What one record is, before dedup.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Excluded by the flag of its source.
+    Skipped,
+    /// Not taken in.
+    Rejected(Box<Rejection>),
+    /// Taken in, unless it is a duplicate.
+    Valid(Box<ValidEvent>),
+}
+
+/// Why a record is not taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The stable code.
+    pub reason: Reason,
+    /// JSON pointer of the field; "" for the whole record.
+    pub pointer: String,
+    /// What is wrong, without any value of the record.
+    pub message: String,
+    /// The tenant, where it could be read, else "".
+    pub account_id: String,
+    /// The event type, where it could be read, masked, else "".
+    pub event_name: String,
+    /// The record, masked; `{"bytes": N, "keyed_hash": "…"}` where it could not be.
+    pub payload: String,
+}
+
+/// The stable codes of rejection, in order of precedence. Duplicates are found later, by key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// More than 65,536 bytes.
+    Oversized,
+    /// Not a JSON object.
+    MalformedJson,
+    /// A field is missing or wrong.
+    SchemaViolation,
+    /// No such event type of this source.
+    UnknownEvent,
+    /// The event type has no such version.
+    UnsupportedVersion,
+    /// Neither a customer id nor identifiers.
+    MissingIdentity,
+    /// It claims to happen more than 5 minutes after its arrival.
+    FutureEvent,
+    /// It happened before the retention.
+    TooOld,
+}
+
+impl Reason {
+    /// The code in tables, topics and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Oversized => "oversized",
+            Reason::MalformedJson => "malformed_json",
+            Reason::SchemaViolation => "schema_violation",
+            Reason::UnknownEvent => "unknown_event",
+            Reason::UnsupportedVersion => "unsupported_version",
+            Reason::MissingIdentity => "missing_identity",
+            Reason::FutureEvent => "future_event",
+            Reason::TooOld => "too_old",
+        }
+    }
+}
+
+/// A valid event: everything that identity, segments, rates and tables need of it. Nothing
+/// personal is left in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidEvent {
+    /// The tenant.
+    pub account_id: String,
+    /// The team that published it.
+    pub team_id: Option<String>,
+    /// The publisher.
+    pub source_module: String,
+    /// The event type.
+    pub event_name: String,
+    /// The version of its schema.
+    pub schema_version: u32,
+    /// The key that makes it count once; hashed if the keys of its source carry personal data.
+    pub idempotency_key: String,
+    /// The dedup key, always of the key as published: hashing keys later changes no duplicate.
+    pub event_key: EventKey,
+    /// The customer as named.
+    pub qontak_customer_id: Option<String>,
+    /// When it happened, by its publisher.
+    pub occurred_at_ms: Millis,
+    /// Its type as the dataflow knows it.
+    pub event: EventType,
+    /// The broadcast or campaign that it names.
+    pub group: Option<String>,
+    /// The valid ones of its `identifiers`, sorted, each once.
+    pub identifiers: Vec<Token>,
+    /// The attribute `phone` of `customer.created/updated`.
+    pub phone: AttributeIdentifier,
+    /// The attribute `email` of `customer.created/updated`.
+    pub email: AttributeIdentifier,
+    /// `into` of `customer.merged`, `from` of `customer.unmerged`.
+    pub other_customer: Option<String>,
+    /// The masked envelope: compact JSON, keys sorted, each once.
+    pub payload: String,
+    /// The masked properties, sanitised for a JSON column; an object.
+    pub properties: serde_json::Value,
+}
+
+/// What an event says about an identifier that is an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeIdentifier {
+    /// Nothing.
+    Absent,
+    /// There is none any more (JSON `null`).
+    Cleared,
+    /// The attribute has a value that identifies nobody.
+    NotAnIdentifier,
+    /// This one.
+    Token(Token),
+}

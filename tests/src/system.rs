@@ -1,0 +1,236 @@
+//! Services and engine as processes that a test can stop, kill and start again.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use cebe_dev::demo::Message;
+use cebe_dev::{Guard, Options};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use serde_json::Value;
+
+/// How long anything may take that should take a second.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pair of services in a directory of their own, and the engine's binary.
+pub struct System {
+    /// The services, for the tests that stop one of them.
+    pub services: Guard,
+    folder: tempfile::TempDir,
+    binary: PathBuf,
+    producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext>,
+}
+
+impl System {
+    /// Builds the binary if need be and starts the services.
+    pub fn start() -> anyhow::Result<System> {
+        let binary = build()?;
+        let folder = tempfile::tempdir()?;
+        let services = Guard::up(Options::new(folder.path().join("services")))?;
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &services.kafka_bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .create()?;
+        Ok(System { services, folder, binary, producer })
+    }
+
+    /// Runs `cebe` with `arguments` to its end.
+    pub fn cebe(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        self.command().args(arguments).output().context("cebe does not start")
+    }
+
+    /// As [`System::cebe`]; anything but success is an error.
+    pub fn cebe_ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.cebe(arguments)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "cebe {arguments:?}: {stderr}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        for line in self.services.env().lines() {
+            if let Some((name, value)) = line.split_once('=') {
+                command.env(name, value);
+            }
+        }
+        command.env("CEBE_TOKENS_DEVELOPMENT", "true");
+        command.env("CEBE_ENGINE_DATA_DIR", self.folder.path().join("engine"));
+        command
+    }
+
+    /// Starts an engine and waits until it is ready.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let mut engine = self.spawn_engine()?;
+        engine.wait_ready()?;
+        Ok(engine)
+    }
+
+    /// Starts an engine and does not wait.
+    pub fn spawn_engine(&self) -> anyhow::Result<Engine> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = self.folder.path().join(format!("engine-{port}.log"));
+        let child = self
+            .command()
+            .env("CEBE_HTTP_LISTEN", format!("127.0.0.1:{port}"))
+            .arg("run")
+            .stderr(Stdio::from(File::create(&log)?))
+            .spawn()
+            .context("cebe run does not start")?;
+        Ok(Engine { child, port, log })
+    }
+
+    /// Publishes `messages`; returns when Kafka has acknowledged all of them.
+    pub fn publish(&self, messages: &[Message]) -> anyhow::Result<()> {
+        for message in messages {
+            let topic = format!("cebe.events.{}", message.source);
+            loop {
+                let record = BaseRecord::to(&topic).key(&message.key).payload(&message.payload);
+                match self.producer.send(record) {
+                    Ok(()) => break,
+                    Err((error, _)) if error.to_string().contains("QueueFull") => {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    Err((error, _)) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(self.producer.flush(PATIENCE)?)
+    }
+
+    /// The rows of a query, each an array of its columns.
+    pub fn rows(&self, sql: &str) -> anyhow::Result<Vec<Value>> {
+        let text = self.services.query(&format!(
+            "{sql} SETTINGS output_format_json_quote_64bit_integers=0 FORMAT JSONCompactEachRow"
+        ))?;
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// The one number of a query.
+    pub fn number(&self, sql: &str) -> anyhow::Result<u64> {
+        let text = self.services.query(sql)?;
+        text.trim().parse().with_context(|| format!("{sql}: {text:?} is not one number"))
+    }
+}
+
+/// A running `cebe run`; killed when dropped.
+pub struct Engine {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Engine {
+    /// `kill -9`.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM; the engine has to end by itself, successfully.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().to_string();
+        ensure!(Command::new("kill").args(["-TERM", &pid]).status()?.success());
+        let status = self.wait_exit()?;
+        ensure!(status, "engine did not end successfully: {}", self.log_tail());
+        Ok(())
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the process ends; whether it ended successfully.
+    pub fn wait_exit(&mut self) -> anyhow::Result<bool> {
+        let status = eventually("the engine ends", || Ok(self.child.try_wait()?))?;
+        Ok(status.success())
+    }
+
+    /// Waits for `/readyz`.
+    pub fn wait_ready(&mut self) -> anyhow::Result<()> {
+        eventually("the engine is ready", || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("engine ended with {status}: {}", self.log_tail());
+            }
+            Ok(self.get("/readyz").ok().filter(|(status, _)| *status == 200))
+        })
+        .with_context(|| self.log_tail())?;
+        Ok(())
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Status and body of a GET.
+    pub fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        let (head, body) = response.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, body.into()))
+    }
+
+    /// The whole log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Calls `attempt` until it gives something.
+pub fn eventually<T>(
+    what: &str,
+    mut attempt: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = attempt()? {
+            return Ok(value);
+        }
+        if begin.elapsed() > PATIENCE {
+            bail!("waited {PATIENCE:?} in vain until {what}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The engine's binary, beside the test's own.
+fn build() -> anyhow::Result<PathBuf> {
+    // With the whole workspace selected the dependencies are those that the tests were built with.
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--workspace", "--bin", "cebe"])
+        .current_dir(root)
+        .status()?;
+    ensure!(status.success(), "cargo build --bin cebe failed");
+    let own = std::env::current_exe()?;
+    let binary = own.ancestors().nth(2).context("no target folder")?.join("cebe");
+    ensure!(binary.exists(), "{}: not built", binary.display());
+    Ok(binary)
+}

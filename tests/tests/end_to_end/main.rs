@@ -1,0 +1,49 @@
+//! The acceptance criteria, shown on the real Kafka, the real ClickHouse and the real binary.
+//!
+//! One pair of services serves all cases, one after the other; each has accounts of its own, and
+//! the ledger has to add up over all of them. Takes the arguments of any Rust test.
+
+mod cases;
+
+use std::sync::Arc;
+
+use cebe_tests::system::System;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Case = fn(&System) -> anyhow::Result<()>;
+
+const CASES: [(&str, Case); 7] = [
+    ("ac1_live_update", cases::ac1_live_update),
+    ("ac2_same_key_once", cases::ac2_same_key_once),
+    ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
+    ("err2_flag_off", cases::err2_flag_off),
+    ("kill_9_under_load", cases::kill_9_under_load),
+    ("second_engine_is_refused", cases::second_engine_is_refused),
+    ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        libtest_mimic::run(&arguments, trials(|| unreachable!("listing runs nothing"))).exit();
+    }
+    let system = match System::start() {
+        Ok(system) => Arc::new(system),
+        Err(error) => {
+            eprintln!("the services do not start: {error:#}");
+            std::process::exit(101);
+        }
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials(move || system.clone()));
+    // By now the last case has dropped its share of the system, which stopped the services.
+    conclusion.exit()
+}
+
+fn trials(system: impl Fn() -> Arc<System> + Clone + Send + 'static) -> Vec<Trial> {
+    let trial = |(name, case): (&'static str, Case)| {
+        let system = system.clone();
+        Trial::test(name, move || case(&system()).map_err(|e| Failed::from(format!("{e:#}"))))
+    };
+    CASES.into_iter().map(trial).collect()
+}
