@@ -12,6 +12,7 @@
 //! * [`key_index`]: which idempotency keys are used up.
 //! * [`adapter`]: verdicts, dedup, facts, rows of the ledger and of what was rejected.
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
+//! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
 
 pub mod adapter;
 pub mod binding;
@@ -19,4 +20,6 @@ pub mod clock;
 mod fair_share;
 pub mod kafka;
 pub mod key_index;
+pub mod loader;
+pub mod migrate;
 pub mod out;

@@ -140,6 +140,8 @@ impl Seat {
 /// However its thread ends, nobody waits for it in vain.
 impl Drop for Seat {
     fn drop(&mut self) {
+        // Closed first: an order after the report would wait for ever.
+        self.orders = channel().1;
         let _ = self.report.send(Report::Stopped { worker: self.worker });
     }
 }

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The HTTP API: one axum router over the views in ClickHouse.
+//!
+//! * [`app()`]: the router; tests call it without a port. [`serve`] puts it on one.
+//! * [`health`]: what `/livez` and `/readyz` answer; the binary sets it.
+//! * [`telemetry`]: the recorder behind `/metrics`.
+//! * `route`: one file a resource.
+//! * `problem`: errors as RFC 9457.
+
+mod app;
+pub mod health;
+mod problem;
+mod route;
+pub mod telemetry;
+
+pub use app::{AppState, app, serve};

@@ -47,7 +47,8 @@ impl Comparison<'_> {
             return;
         }
         let (Some(old), Some(new)) = (keywords(old), keywords(new)) else {
-            return self.breach(pointer.to_owned(), "allows or forbids everything, and did not before");
+            return self
+                .breach(pointer.to_owned(), "allows or forbids everything, and did not before");
         };
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for keyword in names {
@@ -70,13 +71,10 @@ impl Comparison<'_> {
             GROUP => (is_true(old) != is_true(new)).then_some("the group is another field"),
             "type" => narrows_types(old, new).then_some("the type is narrower"),
             "enum" => lacks_any(old, new).then_some("fewer values are allowed"),
-            "required" => {
-                lacks_any(new, Some(old.unwrap_or(&Value::Array(Vec::new()))))
-                    .then_some("more fields are required")
-            }
-            "additionalProperties" => {
-                (!matches!(new, None | Some(Value::Bool(true)))).then_some("the schema is less open")
-            }
+            "required" => lacks_any(new, Some(old.unwrap_or(&Value::Array(Vec::new()))))
+                .then_some("more fields are required"),
+            "additionalProperties" => (!matches!(new, None | Some(Value::Bool(true))))
+                .then_some("the schema is less open"),
             "minLength" | "minItems" | "minProperties" | "minimum" | "exclusiveMinimum" => {
                 narrows(old, new, Ordering::Greater).then_some("the limit is narrower")
             }
@@ -115,7 +113,8 @@ fn is_true(value: Option<&Value>) -> bool {
 
 /// Whether a value of `all` is not in `among`; nothing at all is every value.
 fn lacks_any(all: Option<&Value>, among: Option<&Value>) -> bool {
-    let (Some(among), all) = (among.and_then(Value::as_array), all.and_then(Value::as_array)) else {
+    let (Some(among), all) = (among.and_then(Value::as_array), all.and_then(Value::as_array))
+    else {
         return false;
     };
     all.is_none_or(|all| all.iter().any(|value| !among.contains(value)))
@@ -124,7 +123,9 @@ fn lacks_any(all: Option<&Value>, among: Option<&Value>) -> bool {
 fn narrows_types(old: Option<&Value>, new: Option<&Value>) -> bool {
     let names = |value: Option<&Value>| -> Option<Vec<String>> {
         match value? {
-            Value::Array(names) => Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            Value::Array(names) => {
+                Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            }
             name => Some(name.as_str().map(str::to_owned).into_iter().collect()),
         }
     };
@@ -153,7 +154,8 @@ mod tests {
     use serde_json::json;
 
     fn check_pointers(old: Value, new: Value, expect: &[&str]) {
-        let found: Vec<String> = check(&old, &new).into_iter().map(|breach| breach.pointer).collect();
+        let found: Vec<String> =
+            check(&old, &new).into_iter().map(|breach| breach.pointer).collect();
         assert_eq!(found, expect, "{old} → {new}");
     }
 
@@ -234,7 +236,11 @@ mod tests {
         property(json!({"pattern": "a"}), json!({"pattern": "a", "title": "x"}), &[]);
         property(json!({"pattern": "a"}), json!({"pattern": "b"}), &["/pattern"]);
         property(json!({"$ref": "#/$defs/a"}), json!({}), &["/$ref"]);
-        check_pointers(json!({}), json!({"additionalProperties": false}), &["/additionalProperties"]);
+        check_pointers(
+            json!({}),
+            json!({"additionalProperties": false}),
+            &["/additionalProperties"],
+        );
         check_pointers(json!({"additionalProperties": false}), json!({}), &[]);
         check_pointers(json!(true), json!(false), &[""]);
     }

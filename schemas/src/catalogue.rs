@@ -51,7 +51,9 @@ pub struct EventSchema {
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
     /// It is not where an event type has its file.
-    #[error("{path}: a schema file is <source>/<event>/<version>.json, its version from 1: move it")]
+    #[error(
+        "{path}: a schema file is <source>/<event>/<version>.json, its version from 1: move it"
+    )]
     Path {
         /// The file.
         path: String,
@@ -93,8 +95,8 @@ impl Catalogue {
         let mut catalogue = Catalogue::default();
         for (path, text) in files {
             let path = path.as_ref();
-            let (source, event, version) = parts(path)
-                .ok_or_else(|| CatalogueError::Path { path: path.to_owned() })?;
+            let (source, event, version) =
+                parts(path).ok_or_else(|| CatalogueError::Path { path: path.to_owned() })?;
             if event == ENVELOPE {
                 continue;
             }
@@ -223,7 +225,9 @@ fn validator(document: &Value) -> Result<Validator, String> {
         .with_draft(Draft::Draft202012)
         .with_pattern_options(PatternOptions::regex())
         .with_keyword(MAX_BYTES, |_, value, _: Location| {
-            let most = value.as_u64().ok_or_else(|| ValidationError::custom("must be a count of bytes"))?;
+            let most = value
+                .as_u64()
+                .ok_or_else(|| ValidationError::custom("must be a count of bytes"))?;
             Ok(Box::new(MaxBytes(most)))
         })
         .build(document)

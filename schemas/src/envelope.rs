@@ -108,7 +108,9 @@ impl<'n, 'a> Envelope<'n, 'a> {
         if source_module != source {
             return Err(Fault::violation(
                 "/source_module",
-                format!("is not {source}, the source of the topic: publish to the topic of the source"),
+                format!(
+                    "is not {source}, the source of the topic: publish to the topic of the source"
+                ),
             ));
         }
         let schema_version = match self.schema_version {
@@ -161,14 +163,19 @@ fn identifiers<'n>(field: Option<&'n Node>) -> Result<Vec<(&'n str, &'n str)>, F
     let entries = match field {
         None => return Ok(Vec::new()),
         Some(Node::Array(entries)) => entries,
-        Some(_) => return Err(Fault::violation("/identifiers", "must be an array of {type, value}")),
+        Some(_) => {
+            return Err(Fault::violation("/identifiers", "must be an array of {type, value}"));
+        }
     };
     entries.iter().enumerate().map(|(at, entry)| identifier(at, entry)).collect()
 }
 
 fn identifier<'n>(at: usize, entry: &'n Node) -> Result<(&'n str, &'n str), Fault> {
     let Node::Object(members) = entry else {
-        return Err(Fault::violation(&format!("/identifiers/{at}"), "must be an object {type, value}"));
+        return Err(Fault::violation(
+            &format!("/identifiers/{at}"),
+            "must be an object {type, value}",
+        ));
     };
     let field = |name: &str| {
         let value = crate::json::find(members, name).filter(|value| !value.is_absent());
@@ -209,7 +216,8 @@ fn properties<'n, 'a>(field: Option<&'n Node<'a>>) -> Result<&'n [Member<'a>], F
         return Err(Fault::violation("/properties", message));
     }
     if value.depth() > MAX_PROPERTIES_DEPTH {
-        let message = format!("must be nested at most {MAX_PROPERTIES_DEPTH} deep, itself included");
+        let message =
+            format!("must be nested at most {MAX_PROPERTIES_DEPTH} deep, itself included");
         return Err(Fault::violation("/properties", message));
     }
     Ok(members)

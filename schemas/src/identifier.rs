@@ -77,7 +77,8 @@ fn is_placeholder(value: &str) -> bool {
     const WORDS: [&str; 8] =
         ["-", "null", "none", "undefined", "n/a", "test@test.com", "test@example.com", ""];
     let value = value.trim();
-    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word)) || value.bytes().all(|byte| byte == b'0')
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || value.bytes().all(|byte| byte == b'0')
 }
 
 /// E.164 by the rules of product §9.2: default region +62, no numbering-plan check.
@@ -175,9 +176,18 @@ mod tests {
 
     #[test]
     fn not_phones() {
-        for value in
-            ["", "-", "+", "0", "00", "0000000000", "000-000-0000", "12+3456789", "081234x567", "n/a"]
-        {
+        for value in [
+            "",
+            "-",
+            "+",
+            "0",
+            "00",
+            "0000000000",
+            "000-000-0000",
+            "12+3456789",
+            "081234x567",
+            "n/a",
+        ] {
             check(PHONE, value, None);
         }
         check(PHONE, "٠٨١٢٣٤٥٦٧٨٩", None);
@@ -189,7 +199,9 @@ mod tests {
         check(EMAIL, " Budi@Example.ID ", Some("budi@example.id"));
         check(EMAIL, "ÄB@x.id", Some("äb@x.id"));
         check(EMAIL, "budi.example.id", None);
-        for value in ["", " ", "NULL", "None", "undefined", "N/A", "Test@Test.com", "test@example.com "] {
+        for value in
+            ["", " ", "NULL", "None", "undefined", "N/A", "Test@Test.com", "test@example.com "]
+        {
             check(EMAIL, value, None);
         }
     }
@@ -204,7 +216,8 @@ mod tests {
 
     #[test]
     fn block_list_compares_normal_forms() {
-        let list = BlockList::new(vec!["0800 1234 567".into(), "Info@Shop.id".into(), " x ".into()]);
+        let list =
+            BlockList::new(vec!["0800 1234 567".into(), "Info@Shop.id".into(), " x ".into()]);
         for (kind, value, blocked) in [
             (PHONE, "+62 800 1234567", true),
             (PHONE, "+62 800 1234568", false),

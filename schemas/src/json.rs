@@ -126,7 +126,9 @@ impl<'de> DeserializeSeed<'de> for NodeSeed {
         }
         let raw = <&'de RawValue as de::Deserialize>::deserialize(deserializer)?.get();
         if !raw.starts_with(['{', '[']) {
-            return serde_json::from_str::<Scalar>(raw).map(|scalar| scalar.0).map_err(de::Error::custom);
+            return serde_json::from_str::<Scalar>(raw)
+                .map(|scalar| scalar.0)
+                .map_err(de::Error::custom);
         }
         match numbers_are_doubles(raw) {
             true => Ok(Node::Deep(raw)),
@@ -151,7 +153,8 @@ fn numbers_are_doubles(raw: &str) -> bool {
         rest = match byte {
             b'"' => after_string(tail),
             b'-' | b'0'..=b'9' => {
-                let in_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                let in_number =
+                    |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
                 let len = rest.iter().take_while(|byte| in_number(byte)).count();
                 let (number, tail) = rest.split_at(len);
                 let number = std::str::from_utf8(number).ok().and_then(|n| n.parse::<f64>().ok());
@@ -303,7 +306,10 @@ mod tests {
 
     #[test]
     fn numbers_are_64_bit_integers_or_doubles() {
-        check("[18446744073709551615,-9223372036854775808]", Some("[18446744073709551615,-9223372036854775808]"));
+        check(
+            "[18446744073709551615,-9223372036854775808]",
+            Some("[18446744073709551615,-9223372036854775808]"),
+        );
         check("12345678901234567890123", Some("1.2345678901234568e+22"));
         check("[1e308]", Some("[1e+308]"));
         for number in ["1e309", "-1e400", "NaN", "Infinity", "-Infinity", "01", "+1", "1.", ".5"] {
@@ -315,19 +321,28 @@ mod tests {
 
     #[test]
     fn deep_values_are_opaque_but_well_formed() {
-        let nested = |depth: usize, leaf: &str| format!("{}{leaf}{}", "[".repeat(depth), "]".repeat(depth));
+        let nested =
+            |depth: usize, leaf: &str| format!("{}{leaf}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(30_000, "1").as_bytes()).is_ok());
         check(&nested(32, "\"a\""), Some(&nested(32, "\"a\"")));
         check(&nested(33, "1"), Some(&nested(32, "\"[1]\"")));
         check(&nested(200, "1e400"), None);
-        check(&nested(200, "\"1e400 \\\" 1e400\""), Some(&nested(32, &serde_json::to_string(&nested(168, "\"1e400 \\\" 1e400\"")).unwrap())));
+        check(
+            &nested(200, "\"1e400 \\\" 1e400\""),
+            Some(&nested(
+                32,
+                &serde_json::to_string(&nested(168, "\"1e400 \\\" 1e400\"")).unwrap(),
+            )),
+        );
         check(&nested(200, "x"), None);
         assert_eq!(parse(nested(200, "1").as_bytes()).unwrap().depth(), 33);
     }
 
     #[test]
     fn not_json() {
-        for record in ["", " ", "{", "{}x", "{\"a\":}", "{'a':1}", "\u{feff}{}", "\"\\ud800\"", "// {}"] {
+        for record in
+            ["", " ", "{", "{}x", "{\"a\":}", "{'a':1}", "\u{feff}{}", "\"\\ud800\"", "// {}"]
+        {
             check(record, None);
         }
         assert!(parse(b"\"\xff\"").is_err());

@@ -30,31 +30,53 @@ pub(crate) struct Masker<'k> {
     pub(crate) hash_keys: bool,
 }
 
+/// The keys that the contract gives meaning to; any other is the publisher's own text.
+const ENVELOPE_KEYS: [&str; 10] = [
+    "event_name",
+    "schema_version",
+    "source_module",
+    "idempotency_key",
+    "account_id",
+    "team_id",
+    "qontak_customer_id",
+    "identifiers",
+    "occurred_at",
+    "properties",
+];
+const IDENTIFIER_KEYS: [&str; 2] = ["type", "value"];
+
 impl Masker<'_> {
     /// Masks a valid event in place.
     pub(crate) fn event(&self, envelope: &mut Vec<Member>, shape: &Shape) {
-        self.each(envelope, |key, value| match key {
-            "event_name" | "schema_version" | "source_module" | "account_id" | "team_id"
-            | "qontak_customer_id" | "occurred_at" => {}
-            "idempotency_key" => self.idempotency_key(value),
-            "identifiers" => self.identifiers(value),
-            "properties" => self.described(value, shape),
-            _ => self.unknown(value),
-        });
+        self.each(
+            envelope,
+            |key| ENVELOPE_KEYS.contains(&key),
+            |key, value| match key {
+                "idempotency_key" => self.idempotency_key(value),
+                "identifiers" => self.identifiers(value),
+                "properties" => self.described(value, shape),
+                _ if ENVELOPE_KEYS.contains(&key) => {}
+                _ => self.unknown(value),
+            },
+        );
     }
 
     /// Masks a rejected record in place.
     pub(crate) fn rejected(&self, envelope: &mut Vec<Member>, catalogue: &Catalogue) {
         let plain_id = |value: &Node| value.as_text().is_some_and(|text| text.len() <= 128);
-        self.each(envelope, |key, value| match key {
-            "idempotency_key" if plain_id(value) => self.idempotency_key(value),
-            "account_id" | "team_id" | "qontak_customer_id" if plain_id(value) => {}
-            "event_name" | "source_module" | "occurred_at" if value.as_text().is_some() => {
-                self.scanned(value);
-            }
-            "identifiers" => self.identifiers(value),
-            _ => self.untrusted(key, value, catalogue),
-        });
+        self.each(
+            envelope,
+            |key| ENVELOPE_KEYS.contains(&key),
+            |key, value| match key {
+                "idempotency_key" if plain_id(value) => self.idempotency_key(value),
+                "account_id" | "team_id" | "qontak_customer_id" if plain_id(value) => {}
+                "event_name" | "source_module" | "occurred_at" if value.as_text().is_some() => {
+                    self.scanned(value);
+                }
+                "identifiers" => self.identifiers(value),
+                _ => self.untrusted(key, value, catalogue),
+            },
+        );
     }
 
     /// `text` with every phone number and email in it masked.
@@ -81,7 +103,11 @@ impl Masker<'_> {
             scan::Kind::Email => piece.replace("%40", "@").replace('＠', "@"),
             scan::Kind::Phone => piece
                 .chars()
-                .filter_map(|c| scan::digit(c).and_then(|d| char::from_digit(d, 10)).or((c == '+').then_some('+')))
+                .filter_map(|c| {
+                    scan::digit(c)
+                        .and_then(|d| char::from_digit(d, 10))
+                        .or((c == '+').then_some('+'))
+                })
                 .collect(),
         };
         self.token_into(&spelled, masked);
@@ -106,12 +132,19 @@ impl Masker<'_> {
         self.keys.render_into(token, masked);
     }
 
-    /// Hands every member out, with its key masked if no rule knows it.
-    fn each(&self, members: &mut Vec<Member>, mut rule: impl FnMut(&str, &mut Node)) {
+    /// Applies `rule` to every member, and masks the keys that are not known.
+    fn each(
+        &self,
+        members: &mut Vec<Member>,
+        known: impl Fn(&str) -> bool,
+        mut rule: impl FnMut(&str, &mut Node),
+    ) {
         let mut renamed = false;
         for (key, value) in members.iter_mut() {
             rule(key, value);
-            if let Cow::Owned(masked) = self.text(key) {
+            if !known(key)
+                && let Cow::Owned(masked) = self.text(key)
+            {
                 *key = Cow::Owned(masked);
                 renamed = true;
             }
@@ -139,16 +172,21 @@ impl Masker<'_> {
                 self.personal(entry);
                 continue;
             };
-            let kind = crate::json::find(members, "type").and_then(Node::as_text).map(str::to_owned);
-            self.each(members, |key, value| match (key, &mut *value) {
-                ("type", Node::Text(_)) => self.scanned(value),
-                ("value", Node::Text(text)) => {
-                    let kind = kind.as_deref().unwrap_or_default();
-                    *value = Node::Text(Cow::Owned(self.identifier(kind, text)));
-                }
-                ("value", _) => self.personal(value),
-                _ => self.unknown(value),
-            });
+            let kind =
+                crate::json::find(members, "type").and_then(Node::as_text).map(str::to_owned);
+            self.each(
+                members,
+                |key| IDENTIFIER_KEYS.contains(&key),
+                |key, value| match (key, &mut *value) {
+                    ("type", Node::Text(_)) => self.scanned(value),
+                    ("value", Node::Text(text)) => {
+                        let kind = kind.as_deref().unwrap_or_default();
+                        *value = Node::Text(Cow::Owned(self.identifier(kind, text)));
+                    }
+                    ("value", _) => self.personal(value),
+                    _ => self.unknown(value),
+                },
+            );
         }
     }
 
@@ -165,14 +203,17 @@ impl Masker<'_> {
             return self.personal(value);
         }
         match value {
-            Node::Object(members) => self.each(members, |key, value| match shape.property(key) {
-                Some(shape) => self.described(value, shape),
-                None => self.unknown(value),
+            Node::Object(members) => {
+                let known = |key: &str| shape.property(key).is_some();
+                self.each(members, known, |key, value| match shape.property(key) {
+                    Some(shape) => self.described(value, shape),
+                    None => self.unknown(value),
+                });
+            }
+            Node::Array(items) => items.iter_mut().for_each(|item| match shape.items() {
+                Some(shape) => self.described(item, shape),
+                None => self.unknown(item),
             }),
-            Node::Array(items) => match shape.items() {
-                Some(shape) => items.iter_mut().for_each(|item| self.described(item, shape)),
-                None => items.iter_mut().for_each(|item| self.unknown(item)),
-            },
             Node::Deep(_) => self.unknown(value),
             Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) => {}
         }
@@ -186,7 +227,7 @@ impl Masker<'_> {
             }
             Node::Text(_) => self.scanned(value),
             Node::Array(items) => items.iter_mut().for_each(|item| self.unknown(item)),
-            Node::Object(members) => self.each(members, |_, value| self.unknown(value)),
+            Node::Object(members) => self.each(members, |_| false, |_, value| self.unknown(value)),
             Node::Deep(raw) => *value = Node::Text(Cow::Owned(self.token(raw))),
             Node::Null | Node::Bool(_) | Node::Number(_) => {}
         }
@@ -196,9 +237,11 @@ impl Masker<'_> {
     fn untrusted(&self, key: &str, value: &mut Node, catalogue: &Catalogue) {
         match value {
             _ if catalogue.is_pii_name(key) => self.personal(value),
-            Node::Array(items) => items.iter_mut().for_each(|item| self.untrusted(key, item, catalogue)),
+            Node::Array(items) => {
+                items.iter_mut().for_each(|item| self.untrusted(key, item, catalogue));
+            }
             Node::Object(members) => {
-                self.each(members, |key, value| self.untrusted(key, value, catalogue));
+                self.each(members, |_| false, |key, value| self.untrusted(key, value, catalogue));
             }
             _ => self.unknown(value),
         }
@@ -222,7 +265,7 @@ impl Masker<'_> {
             }
             Node::Deep(raw) => *value = Node::Text(Cow::Owned(self.token(raw))),
             Node::Array(items) => items.iter_mut().for_each(|item| self.personal(item)),
-            Node::Object(members) => self.each(members, |_, value| self.personal(value)),
+            Node::Object(members) => self.each(members, |_| false, |_, value| self.personal(value)),
             Node::Null | Node::Bool(_) => {}
         }
     }

@@ -61,7 +61,9 @@ fn clean(key: &str) -> String {
 fn sanitise(value: &Node) -> Option<Value> {
     match value {
         Node::Null => None,
-        Node::Object(members) => Some(object(members)).filter(|map| !map.is_empty()).map(Value::Object),
+        Node::Object(members) => {
+            Some(object(members)).filter(|map| !map.is_empty()).map(Value::Object)
+        }
         Node::Array(items) => array(items),
         scalar => Some(scalar.to_value()),
     }
@@ -101,6 +103,7 @@ fn text(item: &Node) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::json::parse;
+    use proptest::prelude::*;
 
     fn check(input: &str, expect: &str) {
         let Node::Object(members) = parse(input.as_bytes()).unwrap() else { panic!("{input}") };
@@ -133,5 +136,74 @@ mod tests {
     #[test]
     fn long_integers_are_doubles() {
         check(r#"{"a":12345678901234567890123}"#, r#"{"a":1.2345678901234568e+22}"#);
+    }
+
+    /// The rules of the column, read off the result: (path, type) of every leaf.
+    fn check_paths(map: &Map<String, Value>, depth: usize) {
+        assert!(depth <= 5);
+        for (key, value) in map {
+            assert!(is_plain(key), "{key:?}");
+            match value {
+                Value::Null => panic!("null at {key}"),
+                Value::Object(map) => {
+                    assert!(!map.is_empty(), "nothing at {key}");
+                    check_paths(map, depth + 1);
+                }
+                Value::Array(items) => {
+                    let kind = |value: &Value| match value {
+                        Value::Bool(_) => "bool",
+                        Value::String(_) => "text",
+                        Value::Number(number) if number.is_f64() => "fraction",
+                        // Integers of an array are all signed or all unsigned.
+                        Value::Number(_) => "integer",
+                        _ => panic!("{value} in an array"),
+                    };
+                    assert!(!items.is_empty());
+                    assert!(items.iter().all(|item| kind(item) == kind(&items[0])), "{items:?}");
+                    let signed = items.iter().any(|item| item.as_i64().is_some_and(|n| n < 0));
+                    let large = items.iter().any(|item| item.is_u64() && !item.is_i64());
+                    assert!(!(signed && large), "{items:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,5}".prop_map(Value::String),
+        ];
+        scalar.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::btree_map("[a.\\[\\]_`\u{0}é]{0,3}", inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// How many values of the first level the column would keep.
+    fn kept(members: &[Member]) -> usize {
+        members.iter().filter(|(_, value)| sanitise(value).is_some()).count()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn any_properties_fit(
+            members in prop::collection::btree_map("[a.\\[\\]_`\u{0}é]{0,3}", values(), 0..8),
+        ) {
+            let text = Value::Object(members.into_iter().collect()).to_string();
+            let Node::Object(members) = parse(text.as_bytes()).unwrap() else { unreachable!() };
+            let Value::Object(map) = properties(&members) else { unreachable!() };
+            check_paths(&map, 1);
+            prop_assert_eq!(map.len(), kept(&members));
+            prop_assert_eq!(properties(&members), properties(&members));
+        }
     }
 }

@@ -13,8 +13,17 @@ pub(crate) const GROUP: &str = "x-cebe-group";
 pub(crate) const MAX_BYTES: &str = "x-cebe-max-bytes";
 /// Keywords that no value can break.
 pub(crate) const ANNOTATIONS: [&str; 11] = [
-    "$schema", "$id", "$comment", "title", "description", "examples", "default", "deprecated",
-    "readOnly", "writeOnly", "format",
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "examples",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "format",
 ];
 
 /// One schema: what its values must be, and what is to be done with them.
@@ -216,7 +225,11 @@ impl Shape {
     pub(crate) fn pii_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         let described = self.properties.iter().filter_map(|p| Some((p, p.shape.as_ref()?)));
         let below = described.flat_map(|(property, shape)| {
-            shape.is_personal().then_some(property.name.as_str()).into_iter().chain(shape.pii_names())
+            shape
+                .is_personal()
+                .then_some(property.name.as_str())
+                .into_iter()
+                .chain(shape.pii_names())
         });
         Box::new(below.chain(self.items.iter().flat_map(|items| items.pii_names())))
     }
@@ -248,7 +261,8 @@ impl Shape {
 
     fn members_violation(&self, members: &[Member], null_is_absent: bool) -> Option<String> {
         self.properties.iter().find_map(|property| {
-            let value = find(members, &property.name).filter(|v| !(null_is_absent && v.is_absent()));
+            let value =
+                find(members, &property.name).filter(|v| !(null_is_absent && v.is_absent()));
             let below = match (value, &property.shape) {
                 (Some(value), Some(shape)) => shape.value_violation(value)?,
                 (None, _) if property.required => String::new(),
@@ -276,8 +290,12 @@ impl Check {
             (Check::MaxItems(most), Node::Array(items)) => items.len() as u64 <= *most,
             (Check::Minimum(limit), Node::Number(number)) => compare(number, limit).is_ge(),
             (Check::Maximum(limit), Node::Number(number)) => compare(number, limit).is_le(),
-            (Check::ExclusiveMinimum(limit), Node::Number(number)) => compare(number, limit).is_gt(),
-            (Check::ExclusiveMaximum(limit), Node::Number(number)) => compare(number, limit).is_lt(),
+            (Check::ExclusiveMinimum(limit), Node::Number(number)) => {
+                compare(number, limit).is_gt()
+            }
+            (Check::ExclusiveMaximum(limit), Node::Number(number)) => {
+                compare(number, limit).is_lt()
+            }
             _ => true,
         }
     }
@@ -294,7 +312,9 @@ impl Type {
             Node::Text(_) => self == Type::String,
             Node::Array(_) => self == Type::Array,
             Node::Object(_) => self == Type::Object,
-            Node::Deep(raw) => self == if raw.starts_with('[') { Type::Array } else { Type::Object },
+            Node::Deep(raw) => {
+                self == if raw.starts_with('[') { Type::Array } else { Type::Object }
+            }
         }
     }
 }

@@ -45,8 +45,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Millis> {
     if separators.iter().any(|(at, byte)| head[*at] != *byte) || !matches!(head[10], b'T' | b't') {
         return None;
     }
-    let (year, month, day) =
-        (digits(&head[..4])?, digits(&head[5..7])?, digits(&head[8..10])?);
+    let (year, month, day) = (digits(&head[..4])?, digits(&head[5..7])?, digits(&head[8..10])?);
     let (hour, minute, second) =
         (digits(&head[11..13])?, digits(&head[14..16])?, digits(&head[17..])?);
     if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {

@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 const ARRIVAL_MS: i64 = 1_795_408_260_000;
 
 fn judge() -> Judge {
-    Judge { catalogue: Arc::new(Catalogue::shipped().unwrap()), keys: Arc::new(Keys::development()) }
+    Judge {
+        catalogue: Arc::new(Catalogue::shipped().unwrap()),
+        keys: Arc::new(Keys::development()),
+    }
 }
 
 fn control(settings: Value) -> ControlState {
@@ -54,17 +57,26 @@ fn text(text: &str) -> String {
 fn marked_fields_are_tokens() {
     let (phone, email) = (identifier("phone", "+6281234567890"), identifier("email", "a@b.id"));
     let found = stored(
-        &event("cdp", "customer.created", json!({
-            "phone": "0812-3456-7890", "email": " A@b.id", "name": "Budi Santoso", "city": "Depok",
-        })),
+        &event(
+            "cdp",
+            "customer.created",
+            json!({
+                "phone": "0812-3456-7890", "email": " A@b.id", "name": "Budi Santoso", "city": "Depok",
+            }),
+        ),
         json!({}),
     );
-    let expect = json!({"phone": phone, "email": email, "name": text("Budi Santoso"), "city": "Depok"});
+    let expect =
+        json!({"phone": phone, "email": email, "name": text("Budi Santoso"), "city": "Depok"});
     assert_eq!(found["properties"], expect);
     let found = stored(
-        &event("cdp", "customer.created", json!({
-            "phone": 81_234_567_890u64, "email": null, "name": {"first": "Budi", "ages": [1, ""], "x": true},
-        })),
+        &event(
+            "cdp",
+            "customer.created",
+            json!({
+                "phone": 81_234_567_890u64, "email": null, "name": {"first": "Budi", "ages": [1, ""], "x": true},
+            }),
+        ),
         json!({}),
     );
     let name = json!({"first": text("Budi"), "ages": [text("1"), ""], "x": true});
@@ -74,12 +86,16 @@ fn marked_fields_are_tokens() {
 #[test]
 fn unknown_strings_are_scanned() {
     let (phone, email) = (identifier("phone", "+6281234567890"), identifier("email", "a@b.id"));
-    let mut sent = event("broadcast", "broadcast.sent", json!({
-        "broadcast_id": "b-204",
-        "note": "call 0812-3456-7890 or mail A@b.id!",
-        "when": "2026-11-23", "title": "Promo 50%", "order": {"by": ["+62 812 3456 7890", 81_234_567_890u64]},
-        "0812 3456 7890": {"a@b.id": 1},
-    }));
+    let mut sent = event(
+        "broadcast",
+        "broadcast.sent",
+        json!({
+            "broadcast_id": "b-204",
+            "note": "call 0812-3456-7890 or mail A@b.id!",
+            "when": "2026-11-23", "title": "Promo 50%", "order": {"by": ["+62 812 3456 7890", 81_234_567_890u64]},
+            "0812 3456 7890": {"a@b.id": 1},
+        }),
+    );
     sent["sender"] = json!("a@b.id");
     let found = stored(&sent, json!({}));
     assert_eq!(found["sender"], email);
@@ -94,7 +110,8 @@ fn unknown_strings_are_scanned() {
 
 #[test]
 fn strict_sources_store_unknown_strings_as_tokens() {
-    let mut sent = event("broadcast", "broadcast.sent", json!({"broadcast_id": "b", "x": ["Budi", 1, ""]}));
+    let mut sent =
+        event("broadcast", "broadcast.sent", json!({"broadcast_id": "b", "x": ["Budi", 1, ""]}));
     sent["sender"] = json!("Siti");
     let found = stored(&sent, json!({"strict_sources": ["broadcast"]}));
     assert_eq!(found["properties"], json!({"broadcast_id": "b", "x": [text("Budi"), 1, ""]}));
@@ -123,13 +140,17 @@ fn identifiers_are_masked_always() {
 #[test]
 fn keys_are_hashed_where_they_carry_personal_data() {
     let sent = event("broadcast", "broadcast.sent", json!({"broadcast_id": "b"}));
-    let verdict = |settings| {
-        match judge().judge("broadcast", sent.to_string().as_bytes(), &control(settings), ARRIVAL_MS) {
-            Verdict::Valid(event) => *event,
-            other => panic!("{other:?}"),
-        }
+    let verdict = |settings| match judge().judge(
+        "broadcast",
+        sent.to_string().as_bytes(),
+        &control(settings),
+        ARRIVAL_MS,
+    ) {
+        Verdict::Valid(event) => *event,
+        other => panic!("{other:?}"),
     };
-    let (plain, hashed) = (verdict(json!({})), verdict(json!({"hashed_key_sources": ["broadcast"]})));
+    let (plain, hashed) =
+        (verdict(json!({})), verdict(json!({"hashed_key_sources": ["broadcast"]})));
     assert_eq!((plain.idempotency_key.as_str(), hashed.idempotency_key), ("key", text("key")));
     assert!(hashed.payload.contains(&text("key")) && !hashed.payload.contains("\"key\""));
     // The same duplicate before and after.
@@ -138,9 +159,13 @@ fn keys_are_hashed_where_they_carry_personal_data() {
 
 #[test]
 fn rejected_records_are_masked_by_name_and_by_scanning() {
-    let unknown = event("cdp", "customer.nope", json!({
-        "name": "Budi", "deep": {"email": "not an address", "name": ["Siti"]}, "x": "wa 081234567890", "y": "plain",
-    }));
+    let unknown = event(
+        "cdp",
+        "customer.nope",
+        json!({
+            "name": "Budi", "deep": {"email": "not an address", "name": ["Siti"]}, "x": "wa 081234567890", "y": "plain",
+        }),
+    );
     let found = stored(&unknown, json!({}));
     let expect = json!({
         "name": text("Budi"), "deep": {"email": text("not an address"), "name": [text("Siti")]},
@@ -155,7 +180,9 @@ fn canary() -> impl Strategy<Value = (String, String)> {
     let phone = (
         prop::sample::select(vec!["+62", "62", "0", "0062", "+62 ", "(+62) ", "+62-", ""]),
         "8[1-9][0-9]{8,9}",
-        prop::sample::select(vec!["", "-", " ", ".", " - ", "\u{a0}", "\u{2011}", ") ", "\u{200b}", "  "]),
+        prop::sample::select(vec![
+            "", "-", " ", ".", " - ", "\u{a0}", "\u{2011}", ") ", "\u{200b}", "  ",
+        ]),
         2usize..6,
     )
         .prop_map(|(prefix, number, separator, group)| {
@@ -165,32 +192,65 @@ fn canary() -> impl Strategy<Value = (String, String)> {
                 .collect();
             (format!("{prefix}{}", groups.join(separator)), number)
         });
-    let email = ("[a-z]{2}[a-z0-9.+_-]{4,10}q", "(@|%40)", "[a-z]{3,8}\\.(co\\.id|com)", any::<bool>())
-        .prop_map(|(local, at, domain, upper)| {
-            let spelled = if upper { local.to_uppercase() } else { local.clone() };
-            (format!("{spelled}{at}{domain}"), local)
-        });
+    let email =
+        ("[a-z]{2}[a-z0-9.+_-]{4,10}q", "(@|%40)", "[a-z]{3,8}\\.(co\\.id|com)", any::<bool>())
+            .prop_map(|(local, at, domain, upper)| {
+                let spelled = if upper { local.to_uppercase() } else { local.clone() };
+                (format!("{spelled}{at}{domain}"), local)
+            });
     prop_oneof![phone, email]
 }
 
 /// Text around personal data.
 fn sentence() -> impl Strategy<Value = (String, String)> {
-    let before = prop::sample::select(vec!["", "call ", "wa:", "<", "Budi, ", "x", "to=", "é ", "2026-11-23 ", "["]);
-    let after = prop::sample::select(vec!["", " now", ">", ", thanks", ".", "\n", "]", "; ok", "&a=1"]);
-    (before, canary(), after).prop_map(|(before, (text, secret), after)| {
-        (format!("{before}{text}{after}"), secret)
-    })
+    let before = prop::sample::select(vec![
+        "",
+        "call ",
+        "wa:",
+        "<",
+        "Budi, ",
+        "x",
+        "to=",
+        "é ",
+        "2026-11-23 ",
+        "[",
+    ]);
+    let after =
+        prop::sample::select(vec!["", " now", ">", ", thanks", ".", "\n", "]", "; ok", "&a=1"]);
+    (before, canary(), after)
+        .prop_map(|(before, (text, secret), after)| (format!("{before}{text}{after}"), secret))
 }
 
 /// Where a publisher may put something.
 fn place() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "/properties/phone", "/properties/email", "/properties/name", "/properties/name/first",
-        "/properties/city", "/properties/deep/er/est", "/properties/list/0", "/properties/list/0/x",
-        "/sender", "/meta/from", "/meta/list/0", "/identifiers/0/value", "/identifiers/0/type",
-        "/identifiers/0/of", "/event_name", "/source_module", "/schema_version", "/occurred_at",
-        "/identifiers", "/properties", "/identifiers/0", "/team_id/x", "/account_id/x",
-        "KEY/properties", "KEY/", "KEY/properties/deep", "KEY/identifiers/0",
+        "/properties/phone",
+        "/properties/email",
+        "/properties/name",
+        "/properties/name/first",
+        "/properties/city",
+        "/properties/deep/er/est",
+        "/properties/list/0",
+        "/properties/list/0/x",
+        "/sender",
+        "/meta/from",
+        "/meta/list/0",
+        "/identifiers/0/value",
+        "/identifiers/0/type",
+        "/identifiers/0/of",
+        "/event_name",
+        "/source_module",
+        "/schema_version",
+        "/occurred_at",
+        "/identifiers",
+        "/properties",
+        "/identifiers/0",
+        "/team_id/x",
+        "/account_id/x",
+        "KEY/properties",
+        "KEY/",
+        "KEY/properties/deep",
+        "KEY/identifiers/0",
     ])
 }
 

@@ -91,7 +91,10 @@ fn a_valid_event_is_read_whole() {
     let event = valid(sent(json!({"team_id": "team-3", "extra": 1})));
     assert_eq!(event.account_id, "acc-17");
     assert_eq!(event.team_id.as_deref(), Some("team-3"));
-    assert_eq!((event.source_module.as_str(), event.event_name.as_str()), ("broadcast", "broadcast.sent"));
+    assert_eq!(
+        (event.source_module.as_str(), event.event_name.as_str()),
+        ("broadcast", "broadcast.sent")
+    );
     assert_eq!((event.schema_version, event.idempotency_key.as_str()), (1, "key"));
     assert_eq!(event.qontak_customer_id.as_deref(), Some("1048576"));
     assert_eq!(event.occurred_at_ms, at(ARRIVAL));
@@ -166,18 +169,34 @@ fn a_canary_takes_its_accounts_only() {
 
 #[test]
 fn the_head_is_judged_first() {
-    for wrong in [json!(GONE), json!(null), json!([]), json!(""), json!(5), json!(["broadcast.sent"])] {
+    for wrong in
+        [json!(GONE), json!(null), json!([]), json!(""), json!(5), json!(["broadcast.sent"])]
+    {
         check(sent(json!({"event_name": wrong, "account_id": 5})), "schema_violation /event_name");
-        check(sent(json!({"source_module": wrong, "account_id": 5})), "schema_violation /source_module");
+        check(
+            sent(json!({"source_module": wrong, "account_id": 5})),
+            "schema_violation /source_module",
+        );
     }
     check(sent(json!({"source_module": "ads"})), "schema_violation /source_module");
-    for wrong in [json!(GONE), json!(null), json!("1"), json!(1.5), json!(1.0), json!(true), json!(1e30)] {
-        check(sent(json!({"schema_version": wrong, "account_id": 5})), "schema_violation /schema_version");
+    for wrong in
+        [json!(GONE), json!(null), json!("1"), json!(1.5), json!(1.0), json!(true), json!(1e30)]
+    {
+        check(
+            sent(json!({"schema_version": wrong, "account_id": 5})),
+            "schema_violation /schema_version",
+        );
     }
     // In this order.
     check(sent(json!({"event_name": 5, "source_module": 5})), "schema_violation /event_name");
-    check(sent(json!({"source_module": 5, "schema_version": "1"})), "schema_violation /source_module");
-    check(sent(json!({"event_name": "nope", "schema_version": "1"})), "schema_violation /schema_version");
+    check(
+        sent(json!({"source_module": 5, "schema_version": "1"})),
+        "schema_violation /source_module",
+    );
+    check(
+        sent(json!({"event_name": "nope", "schema_version": "1"})),
+        "schema_violation /schema_version",
+    );
 }
 
 #[test]
@@ -185,7 +204,11 @@ fn types_and_versions() {
     check(sent(json!({"event_name": "nope", "account_id": 5})), "unknown_event /event_name");
     check(sent(json!({"event_name": "customer.created"})), "unknown_event /event_name");
     check(sent(json!({"event_name": "Broadcast.sent"})), "unknown_event /event_name");
-    check_text("crm", &sent(json!({"source_module": "crm"})).to_string(), "unknown_event /event_name");
+    check_text(
+        "crm",
+        &sent(json!({"source_module": "crm"})).to_string(),
+        "unknown_event /event_name",
+    );
     for version in [json!(2), json!(0), json!(-1), json!(99_999_999_999u64)] {
         check(
             sent(json!({"schema_version": version, "account_id": 5})),
@@ -196,10 +219,13 @@ fn types_and_versions() {
 
 #[test]
 fn keys_and_ids() {
-    let ids = [("account_id", 64), ("team_id", 64), ("qontak_customer_id", 64), ("idempotency_key", 128)];
+    let ids =
+        [("account_id", 64), ("team_id", 64), ("qontak_customer_id", 64), ("idempotency_key", 128)];
     for (field, max) in ids {
         let expect = format!("schema_violation /{field}");
-        for wrong in [json!(""), json!(5), json!(true), json!({}), json!(["a"]), json!("x".repeat(max + 1))] {
+        for wrong in
+            [json!(""), json!(5), json!(true), json!({}), json!(["a"]), json!("x".repeat(max + 1))]
+        {
             check(sent(json!({field: wrong})), &expect);
         }
         check(sent(json!({field: "x".repeat(max)})), "valid");
@@ -218,7 +244,12 @@ fn keys_and_ids() {
 #[test]
 fn the_body_is_judged_in_order() {
     let fields = [
-        "idempotency_key", "account_id", "team_id", "qontak_customer_id", "identifiers", "occurred_at",
+        "idempotency_key",
+        "account_id",
+        "team_id",
+        "qontak_customer_id",
+        "identifiers",
+        "occurred_at",
         "properties",
     ];
     for (at, field) in fields.iter().enumerate() {
@@ -269,9 +300,18 @@ fn identity_is_required() {
     }
     let created = |changes| event("cdp", "customer.created", json!({}), changes).to_string();
     check_text("cdp", &created(json!({})), "valid");
-    check_text("cdp", &created(json!({"qontak_customer_id": GONE, "identifiers": id})), "missing_identity");
-    let entered = event("cdp", "segment.entered", json!({"segment_id": "vip"}),
-        json!({"qontak_customer_id": GONE, "identifiers": id})).to_string();
+    check_text(
+        "cdp",
+        &created(json!({"qontak_customer_id": GONE, "identifiers": id})),
+        "missing_identity",
+    );
+    let entered = event(
+        "cdp",
+        "segment.entered",
+        json!({"segment_id": "vip"}),
+        json!({"qontak_customer_id": GONE, "identifiers": id}),
+    )
+    .to_string();
     check_text("cdp", &entered, "valid");
 }
 
@@ -279,13 +319,24 @@ fn identity_is_required() {
 fn times() {
     let with = |time: Value| sent(json!({"occurred_at": time}));
     let arrival = at(ARRIVAL);
-    for time in [json!(arrival), json!("2026-11-23T11:31:00+07:00"), json!("2026-11-23t04:30:59.9999z")] {
+    for time in
+        [json!(arrival), json!("2026-11-23T11:31:00+07:00"), json!("2026-11-23t04:30:59.9999z")]
+    {
         check(with(time), "valid");
     }
     for time in [
-        json!(GONE), json!(null), json!("yesterday"), json!("2026-11-23"), json!("2026-11-23T04:31:00"),
-        json!("2026-11-23 04:31:00Z"), json!(1.5), json!(1.0), json!(true), json!("1795408260000"),
-        json!({}), json!(1e30),
+        json!(GONE),
+        json!(null),
+        json!("yesterday"),
+        json!("2026-11-23"),
+        json!("2026-11-23T04:31:00"),
+        json!("2026-11-23 04:31:00Z"),
+        json!(1.5),
+        json!(1.0),
+        json!(true),
+        json!("1795408260000"),
+        json!({}),
+        json!(1e30),
     ] {
         check(with(time), "schema_violation /occurred_at");
     }
@@ -316,7 +367,15 @@ fn properties() {
     for wrong in [json!(1), json!("x"), json!([1]), json!(true)] {
         check(with(wrong), "schema_violation /properties");
     }
-    for wrong in [json!(""), json!(5), json!({}), json!(["b"]), json!("x".repeat(65)), json!(null), json!([])] {
+    for wrong in [
+        json!(""),
+        json!(5),
+        json!({}),
+        json!(["b"]),
+        json!("x".repeat(65)),
+        json!(null),
+        json!([]),
+    ] {
         check(with(json!({"broadcast_id": wrong})), "schema_violation /properties/broadcast_id");
     }
     let many = |count: usize| {
@@ -327,7 +386,9 @@ fn properties() {
     check(with(many(255)), "valid");
     check(with(many(256)), "schema_violation /properties");
     let nested = |depth: usize| {
-        let inner = (2..depth).fold(json!([]), |inner, level| if level % 2 == 0 { json!({"n": inner}) } else { json!([inner]) });
+        let inner = (2..depth).fold(json!([]), |inner, level| {
+            if level % 2 == 0 { json!({"n": inner}) } else { json!([inner]) }
+        });
         json!({"broadcast_id": "b", "n": inner})
     };
     check(with(nested(5)), "valid");
@@ -358,12 +419,27 @@ fn every_event_type_of_the_catalogue() {
         ("cdp", "segment.entered", json!({}), "schema_violation /properties/segment_id"),
         ("cdp", "segment.exited", json!({"segment_id": "vip"}), "valid"),
         ("cdp", "customer.deleted", json!({}), "unknown_event /event_name"),
-        ("broadcast", "broadcast.delivered", json!({}), "schema_violation /properties/broadcast_id"),
+        (
+            "broadcast",
+            "broadcast.delivered",
+            json!({}),
+            "schema_violation /properties/broadcast_id",
+        ),
         ("broadcast", "broadcast.read", json!({"broadcast_id": "b"}), "valid"),
         ("broadcast", "broadcast.replied", json!({}), "valid"),
         ("broadcast", "broadcast.replied", json!({"broadcast_id": null}), "valid"),
-        ("broadcast", "broadcast.replied", json!({"broadcast_id": 1}), "schema_violation /properties/broadcast_id"),
-        ("ads", "ad.clicked", json!({"campaign_id": ""}), "schema_violation /properties/campaign_id"),
+        (
+            "broadcast",
+            "broadcast.replied",
+            json!({"broadcast_id": 1}),
+            "schema_violation /properties/broadcast_id",
+        ),
+        (
+            "ads",
+            "ad.clicked",
+            json!({"campaign_id": ""}),
+            "schema_violation /properties/campaign_id",
+        ),
         ("ads", "ad.lead", json!({"campaign_id": "c"}), "valid"),
         ("ads", "ad.converted", json!({"value": 1.5}), "valid"),
         ("ads", "ad.converted", json!({"value": "1"}), "schema_violation /properties/value"),
@@ -399,14 +475,19 @@ fn rejections_say_whose_they_are() {
 fn attributes_that_identify() {
     let keys = Keys::development();
     let token = |kind, value| AttributeIdentifier::Token(keys.token("acc-17", kind, value));
-    let phone = |value: Value| valid(event("cdp", "customer.updated", json!({"phone": value}), json!({}))).phone;
+    let phone = |value: Value| {
+        valid(event("cdp", "customer.updated", json!({"phone": value}), json!({}))).phone
+    };
     assert_eq!(phone(json!("0812-3456-7890")), token("phone", "+6281234567890"));
     assert_eq!(phone(json!(null)), AttributeIdentifier::Cleared);
     for none in [json!("n/a"), json!(""), json!(81_234_567_890u64), json!({}), json!("12")] {
         assert_eq!(phone(none), AttributeIdentifier::NotAnIdentifier);
     }
     let created = valid(event("cdp", "customer.created", json!({"email": " A@b.id "}), json!({})));
-    assert_eq!((created.phone, created.email), (AttributeIdentifier::Absent, token("email", "a@b.id")));
+    assert_eq!(
+        (created.phone, created.email),
+        (AttributeIdentifier::Absent, token("email", "a@b.id"))
+    );
     // On other events they are unknown properties.
     let other = valid(sent(json!({"properties": {"broadcast_id": "b", "phone": "081234567890"}})));
     assert_eq!(other.phone, AttributeIdentifier::Absent);
@@ -421,13 +502,16 @@ fn identifiers_become_tokens() {
         {"type": "email", "value": "none"}, {"type": "wa_id", "value": " X "},
     ]);
     let event = valid(sent(json!({"identifiers": identifiers})));
-    let mut expect = vec![keys.token("acc-17", "phone", "+6281234567890"), keys.token("acc-17", "wa_id", "X")];
+    let mut expect =
+        vec![keys.token("acc-17", "phone", "+6281234567890"), keys.token("acc-17", "wa_id", "X")];
     expect.sort();
     assert_eq!(event.identifiers, expect);
     let mut control = all_on();
     control.apply(br#"{"settings":{"block_list":["081234567890"]}}"#).unwrap();
     let payload = sent(json!({"identifiers": identifiers})).to_string();
-    let Verdict::Valid(event) = judge_with(&control, "broadcast", payload.as_bytes()) else { panic!() };
+    let Verdict::Valid(event) = judge_with(&control, "broadcast", payload.as_bytes()) else {
+        panic!()
+    };
     assert_eq!(event.identifiers, [keys.token("acc-17", "wa_id", "X")]);
 }
 
@@ -437,4 +521,43 @@ fn links_name_the_other_customer() {
     assert_eq!(other("customer.merged", json!({"into": "2"})).as_deref(), Some("2"));
     assert_eq!(other("customer.unmerged", json!({"from": "3"})).as_deref(), Some("3"));
     assert_eq!(other("customer.updated", json!({"into": "2"})), None);
+}
+
+/// The schema of the envelope is for readers and tools; it must not contradict the judge.
+#[test]
+fn the_envelope_has_its_schema() {
+    let (_, text) =
+        Catalogue::shipped_files().find(|(path, _)| *path == "envelope/1.json").unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(text).unwrap()).unwrap();
+    let id = json!([{"type": "phone", "value": "-"}]);
+    let many: Value =
+        (0..255).map(|n| (format!("p{n}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+    for changes in [
+        json!({}),
+        json!({"team_id": "t", "identifiers": id}),
+        json!({"occurred_at": 5}),
+        json!({"properties": many}),
+        json!({"extra": {"a": [1]}}),
+    ] {
+        assert!(schema.is_valid(&sent(changes.clone())), "{changes}");
+    }
+    for wrong in [
+        json!({"event_name": GONE}),
+        json!({"event_name": ""}),
+        json!({"schema_version": "1"}),
+        json!({"account_id": 5}),
+        json!({"account_id": GONE}),
+        json!({"idempotency_key": ""}),
+        json!({"identifiers": [{"type": "phone"}]}),
+        json!({"identifiers": [{"type": "", "value": "x"}]}),
+        json!({"occurred_at": true}),
+        json!({"properties": [1]}),
+        json!({"team_id": {}}),
+        json!({"schema_version": 1.5}),
+        json!({"source_module": GONE}),
+    ] {
+        assert!(!schema.is_valid(&sent(wrong.clone())), "{wrong}");
+        let judged = rejected(judge(&sent(wrong.clone())));
+        assert_eq!(judged.reason, Reason::SchemaViolation, "{wrong}");
+    }
 }

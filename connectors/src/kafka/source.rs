@@ -264,7 +264,7 @@ impl Source {
             if came {
                 moved = Instant::now();
             } else if moved.elapsed() > EXAMINE {
-                self.examine(&place)?;
+                self.examine(&place, range.to)?;
                 tracing::warn!(
                     topic = &*place.0,
                     partition = place.1,
@@ -315,7 +315,7 @@ impl Source {
         if out_of_range {
             let places: Vec<_> = self.partitions.keys().cloned().collect();
             for place in &places {
-                self.examine(place)?;
+                self.examine(place, 0)?;
             }
             // Nothing is missing, so the broker was mistaken; the client has given up on the
             // partition and has to be told to go on.
@@ -324,17 +324,18 @@ impl Source {
         Ok(())
     }
 
-    /// Fails if what comes next in the partition is not there. An unreachable broker is no answer.
-    fn examine(&self, place: &(Arc<str>, i32)) -> Result<(), SourceError> {
+    /// Fails if the partition does not reach from what comes next to `needed`, which was there
+    /// before. An unreachable broker is no answer.
+    fn examine(&self, place: &(Arc<str>, i32), needed: i64) -> Result<(), SourceError> {
         let Some(buffer) = self.partitions.get(place) else { return Ok(()) };
         let (topic, partition) = (place.0.clone(), place.1);
-        let needed = buffer.next_offset();
+        let from = buffer.next_offset();
         match self.consumer.fetch_watermarks(&topic, partition, TIMEOUT) {
-            Ok((start, _)) if start > needed => {
-                Err(SourceError::Gone { topic, partition, from: needed, to: start })
+            Ok((start, _)) if start > from => {
+                Err(SourceError::Gone { topic, partition, from, to: start })
             }
-            Ok((_, end)) if end < needed => {
-                Err(SourceError::Truncated { topic, partition, needed, end })
+            Ok((_, end)) if end < needed.max(from) => {
+                Err(SourceError::Truncated { topic, partition, needed: needed.max(from), end })
             }
             Ok(_) => Ok(()),
             Err(error) => {

@@ -149,7 +149,7 @@ fn after() -> impl Strategy<Value = After> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Disk and memory give every record the oracle's verdict, however often the process dies,
     /// wherever above the last snapshot the replay begins, and whatever was committed.

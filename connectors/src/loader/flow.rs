@@ -11,7 +11,7 @@ use rdkafka::consumer::CommitMode;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::batch::{Batch, Pace, frontier_body, propagation_body};
 use super::feed::{Feed, Record};
@@ -175,7 +175,7 @@ impl Flow {
                 && tick.binding != last + 1
             {
                 counter!("cebe_loader_gaps_total").increment(1);
-                tracing::error!(
+                error!(
                     after = last,
                     found = tick.binding,
                     "cebe.out.progress leaves out bindings: the rows of these ticks are missing"
@@ -211,6 +211,7 @@ impl Flow {
         }
         let wanted = self.gather.wanted();
         if self.narrowed != Some(wanted) {
+            debug!(?wanted, "buffers are full: reading only what the oldest tick lacks");
             self.feed.read_only(wanted)?;
             self.narrowed = Some(wanted);
         }

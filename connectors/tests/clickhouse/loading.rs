@@ -27,12 +27,15 @@ impl Running {
         Ok(Running { loader: Some(loader::run(config, stop)?), shutdown })
     }
 
-    async fn until(&self, t_ms: Millis) -> anyhow::Result<()> {
-        let loader = self.loader.as_ref().context("stopped")?;
-        let mut status = loader.status();
+    async fn until(&mut self, t_ms: Millis) -> anyhow::Result<()> {
+        let mut status = self.loader.as_ref().context("stopped")?.status();
         let reached = status.wait_for(|status| status.complete_through_ms >= Some(t_ms));
-        tokio::time::timeout(PATIENCE, reached).await.context("not loaded in time")??;
-        Ok(())
+        let reached = tokio::time::timeout(PATIENCE, reached).await.map(|reached| reached.is_ok());
+        match reached {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("{:?}", self.loader.take().map(Loader::join)),
+            Err(_) => bail!("not loaded in time: {:?}", *status.borrow()),
+        }
     }
 
     /// Stops without waiting for what is under way.
@@ -125,7 +128,7 @@ fn publish(publisher: &Publisher, engine: &mut Engine, ticks: usize, events: usi
 pub async fn views_equal_the_truth(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "views")?;
     let (mut engine, publisher) = (Engine::new(1), Publisher::new(&services.kafka, &place.prefix)?);
-    let running = Running::start(place.loader(&services.url))?;
+    let mut running = Running::start(place.loader(&services.url))?;
     for _ in 0..5 {
         publish(&publisher, &mut engine, 10, 40)?;
         running.until(engine.t_ms).await?;
@@ -137,7 +140,7 @@ pub async fn views_equal_the_truth(services: &Services) -> anyhow::Result<()> {
 pub async fn past_is_one_consistent_cut(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "past")?;
     let (mut engine, publisher) = (Engine::new(2), Publisher::new(&services.kafka, &place.prefix)?);
-    let running = Running::start(place.loader(&services.url))?;
+    let mut running = Running::start(place.loader(&services.url))?;
     let mut past = Vec::new();
     for _ in 0..12 {
         publish(&publisher, &mut engine, 3, 30)?;
@@ -153,7 +156,7 @@ pub async fn past_is_one_consistent_cut(services: &Services) -> anyhow::Result<(
 pub async fn lost_rows_show_in_the_ledger(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "ledger")?;
     let (mut engine, publisher) = (Engine::new(3), Publisher::new(&services.kafka, &place.prefix)?);
-    let running = Running::start(place.loader(&services.url))?;
+    let mut running = Running::start(place.loader(&services.url))?;
     publish(&publisher, &mut engine, 5, 100)?;
     running.until(engine.t_ms).await?;
     let differences = "SELECT sum(difference) FROM ingest_ledger";
@@ -178,7 +181,7 @@ pub async fn repeated_batches_change_nothing(services: &Services) -> anyhow::Res
     for round in 0..4 {
         // A crash before the frontier was written: everything is loaded again, in batches cut otherwise.
         let config = LoaderConfig { batch_rows_max: 100 + 400 * round, ..place.loader(&services.url) };
-        let running = Running::start(config)?;
+        let mut running = Running::start(config)?;
         running.until(engine.t_ms).await?;
         running.stop()?;
         check(&place, &engine.truth, engine.t_ms).await?;
@@ -197,7 +200,7 @@ pub async fn repeated_batches_change_nothing(services: &Services) -> anyhow::Res
 pub async fn torn_transactions_are_mended(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "torn")?;
     let (mut engine, publisher) = (Engine::new(5), Publisher::new(&services.kafka, &place.prefix)?);
-    let running = Running::start(place.loader(&services.url))?;
+    let mut running = Running::start(place.loader(&services.url))?;
     for round in 0..12 {
         let tick = engine.tick(20);
         match round % 4 {
@@ -237,7 +240,7 @@ pub async fn server_that_misbehaves_loses_nothing(services: &Services) -> anyhow
         insert_timeout: Duration::from_secs(2),
         ..place.loader(&proxy.url)
     };
-    let running = Running::start(config)?;
+    let mut running = Running::start(config)?;
     let faults = [Mode::Refuse, Mode::LoseAnswers, Mode::CutRequests, Mode::Slow];
     for fault in faults.into_iter().cycle().take(12) {
         proxy.set(fault);
@@ -282,7 +285,7 @@ pub async fn refused_properties_do_not_stop_the_rest(services: &Services) -> any
     // Rows of earlier ticks were not published: this tick is all there is.
     entry.context("entry")?.hash = blake3::hash(rows.concat().as_bytes()).to_hex()[..32].to_owned();
     publisher.publish(&tick)?;
-    let running = Running::start(place.loader(&services.url))?;
+    let mut running = Running::start(place.loader(&services.url))?;
     running.until(engine.t_ms).await?;
     place.expect("SELECT ordinal FROM events WHERE properties.amount IS NULL", stripped).await?;
     let all: usize =
@@ -291,18 +294,18 @@ pub async fn refused_properties_do_not_stop_the_rest(services: &Services) -> any
     place.drop_database().await
 }
 
-/// One feed stands wholly before the next in each topic, far beyond what may be buffered.
+/// Some feeds are read far ahead of others, beyond what may be buffered.
 pub async fn full_buffers_do_not_deadlock(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "buffers")?;
     let (mut engine, publisher) = (Engine::new(8), Publisher::new(&services.kafka, &place.prefix)?);
-    publish(&publisher, &mut engine, 60, 300)?;
+    publish(&publisher, &mut engine, 100, 60)?;
     let config = LoaderConfig {
-        buffer_bytes_max: 40_000,
+        buffer_bytes_max: 200_000,
         batch_rows_max: 500,
         insert_interval: Duration::from_millis(1),
         ..place.loader(&services.url)
     };
-    let running = Running::start(config)?;
+    let mut running = Running::start(config)?;
     running.until(engine.t_ms).await?;
     check(&place, &engine.truth, engine.t_ms).await?;
     place.drop_database().await
@@ -312,7 +315,7 @@ pub async fn quiet_tick_is_readable_at_once(services: &Services) -> anyhow::Resu
     let place = Place::new(services, "quiet")?;
     let (mut engine, publisher) = (Engine::new(9), Publisher::new(&services.kafka, &place.prefix)?);
     publish(&publisher, &mut engine, 1, 10)?;
-    let running = Running::start(place.loader(&services.url))?;
+    let mut running = Running::start(place.loader(&services.url))?;
     running.until(engine.t_ms).await?;
     let mut latencies_ms = Vec::new();
     for _ in 0..20 {
@@ -342,12 +345,12 @@ pub async fn emptied_database_is_filled_again(services: &Services) -> anyhow::Re
     let (mut engine, publisher) = (Engine::new(10), Publisher::new(&services.kafka, &place.prefix)?);
     publish(&publisher, &mut engine, 10, 20)?;
     for _ in 0..2 {
-        let running = Running::start(place.loader(&services.url))?;
+        let mut running = Running::start(place.loader(&services.url))?;
         running.until(engine.t_ms).await?;
         running.stop()?;
         // On from where it was.
         publish(&publisher, &mut engine, 10, 20)?;
-        let running = Running::start(place.loader(&services.url))?;
+        let mut running = Running::start(place.loader(&services.url))?;
         running.until(engine.t_ms).await?;
         check(&place, &engine.truth, engine.t_ms).await?;
         running.stop()?;

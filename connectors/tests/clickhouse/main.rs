@@ -28,6 +28,8 @@ macro_rules! trials {
 }
 
 fn main() -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::from_args();
     let services = Arc::new(Services::start()?);
     let trials = trials![services:

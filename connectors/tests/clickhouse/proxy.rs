@@ -69,27 +69,45 @@ async fn forward(mut client: TcpStream, upstream: String, (mode, harmed): State)
         tokio::select! {
             read = client.read(&mut request) => match read {
                 Ok(read) if read > 0 => {
-                    if now() == Mode::Refuse || now() == Mode::CutRequests && read > 300 {
+                    let sent = match now() {
+                        Mode::Refuse => 0,
+                        Mode::CutRequests => read / 2,
+                        _ => read,
+                    };
+                    if server.write_all(&request[..sent]).await.is_err() { return }
+                    if sent < read {
                         harm();
-                        let part = if now() == Mode::Refuse { 0 } else { read / 2 };
-                        let _ = server.write_all(&request[..part]).await;
-                        return;
+                        drop(client);
+                        return drain(server).await;
                     }
-                    if server.write_all(&request[..read]).await.is_err() { return }
                 }
-                _ => return,
+                _ => return drain(server).await,
             },
             read = server.read(&mut answer) => match read {
                 Ok(read) if read > 0 => {
                     match now() {
-                        Mode::LoseAnswers => { harm(); return }
+                        Mode::LoseAnswers => {
+                            harm();
+                            drop(client);
+                            return drain(server).await;
+                        }
                         Mode::Slow => { harm(); tokio::time::sleep(Duration::from_millis(300)).await }
                         _ => {}
                     }
-                    if client.write_all(&answer[..read]).await.is_err() { return }
+                    if client.write_all(&answer[..read]).await.is_err() {
+                        return drain(server).await;
+                    }
                 }
                 _ => return,
             },
         }
     }
+}
+
+/// Sends no more and hears the server out. It is to suffer from requests that end early, not from
+/// answers that nobody reads: on a broken pipe the embedded build ends as a whole.
+async fn drain(mut server: TcpStream) {
+    let mut answer = Vec::new();
+    let _ = server.shutdown().await;
+    let _ = tokio::time::timeout(Duration::from_secs(10), server.read_to_end(&mut answer)).await;
 }

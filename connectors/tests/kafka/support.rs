@@ -79,11 +79,8 @@ impl Squad {
 
     pub fn send(&self, topic: &str, partition: i32, payloads: &[&str]) {
         for payload in payloads {
-            let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload);
-            while let Err((KafkaError::MessageProduction(_), back)) = self.0.send(record) {
-                record = back;
-                self.0.poll(Duration::from_millis(1));
-            }
+            let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload);
+            self.0.send(record).map_err(|(error, _)| error).unwrap();
         }
         let deadline = Instant::now() + TIMEOUT;
         while self.0.in_flight_count() > 0 {

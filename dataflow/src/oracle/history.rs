@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cebe_schemas::change::Cause;
 use cebe_schemas::id::Subject;
 
-use super::answer::{Person, Row};
+use super::answer::{Person, Row, Text};
 
 /// Who was together before a time and who is after it, and whose events came late at it.
 pub struct History<'a> {
@@ -19,6 +19,16 @@ impl History<'_> {
     pub fn event(&self, row: &Row) -> Cause {
         let mut persons = self.persons(row).into_iter().flatten();
         match persons.any(|p| p.members.keys().any(|subject| self.late.contains(subject))) {
+            true => Cause::LateEvent,
+            false => Cause::Event,
+        }
+    }
+
+    /// The cause of a customer's first event or mention.
+    pub fn first_seen(&self, account: &Text, id: &Text) -> Cause {
+        let ours = self.after.iter().filter(|person| person.account == *account);
+        let mut members = ours.flat_map(|person| &person.members);
+        match members.any(|(subject, member)| member == id && self.late.contains(subject)) {
             true => Cause::LateEvent,
             false => Cause::Event,
         }

@@ -81,7 +81,7 @@ impl Oracle {
                     new: new.map(canonical),
                     cause: match old {
                         Some(_) => first_cause(old.into_iter().chain(new), history, rows),
-                        None => history.event(row),
+                        None => history.first_seen(account, member),
                     },
                 })
             }

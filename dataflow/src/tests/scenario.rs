@@ -6,7 +6,7 @@ use cebe_schemas::change::{Cause, Change, Rate, TickOutput};
 use cebe_schemas::fact::{Slot, TickInput};
 use cebe_schemas::time::Millis;
 
-use super::history::{START_MS, Say, Who, Writer, definitions};
+use super::history::{START_MS, Say, Who, Writer};
 use crate::{Dataflow, DataflowError};
 
 /// Customers "9", "10" and "07" of the first account.

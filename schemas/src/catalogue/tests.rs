@@ -25,7 +25,14 @@ fn the_shipped_catalogue() {
     assert_eq!(list.len() + 1, Catalogue::shipped_files().count(), "all but the envelope");
     assert_eq!(list.first().map(String::as_str), Some("ads/ad.clicked/1"));
     // Whatever is shipped is judged by the fast checks alone.
-    assert!(catalogue.sources.values().flat_map(|e| e.values()).flat_map(|v| v.values()).all(|s| s.complete));
+    assert!(
+        catalogue
+            .sources
+            .values()
+            .flat_map(|e| e.values())
+            .flat_map(|v| v.values())
+            .all(|s| s.complete)
+    );
     assert!(["phone", "email", "name"].iter().all(|name| catalogue.is_pii_name(name)));
     assert!(!catalogue.is_pii_name("broadcast_id"));
     assert!(catalogue.text("cdp", "customer.created", None).unwrap().contains("x-cebe-pii"));
@@ -44,20 +51,38 @@ fn a_new_event_type_is_one_more_file() {
 
 #[test]
 fn broken_files_are_named() {
-    for path in ["", "1.json", "e/1.json", "s/e/1.yaml", "s/e/0.json", "s/e/01.json", "s/e/x.json", "s//1.json"] {
+    for path in [
+        "",
+        "1.json",
+        "e/1.json",
+        "s/e/1.yaml",
+        "s/e/0.json",
+        "s/e/01.json",
+        "s/e/x.json",
+        "s//1.json",
+    ] {
         let error = compile(path, &json!({})).unwrap_err();
         assert!(matches!(error, CatalogueError::Path { .. }), "{path}: {error}");
     }
     let error = Catalogue::compile([("s/e/1.json", "{")]).unwrap_err().to_string();
     assert!(error.starts_with("s/e/1.json: not JSON: "), "{error}");
-    for wrong in [json!({"type": "text"}), json!({"required": "a"}), json!({"x-cebe-max-bytes": "a"}), json!(5)] {
+    for wrong in [
+        json!({"type": "text"}),
+        json!({"required": "a"}),
+        json!({"x-cebe-max-bytes": "a"}),
+        json!(5),
+    ] {
         let error = compile("s/e/1.json", &wrong).unwrap_err();
         assert!(matches!(error, CatalogueError::Schema { .. }), "{wrong}: {error}");
     }
-    let hidden = json!({"$defs": {"p": {"x-cebe-pii": true}}, "properties": {"p": {"$ref": "#/$defs/p"}}});
+    let hidden =
+        json!({"$defs": {"p": {"x-cebe-pii": true}}, "properties": {"p": {"$ref": "#/$defs/p"}}});
     let error = compile("s/e/1.json", &hidden).unwrap_err();
     assert!(matches!(error, CatalogueError::HiddenMark { .. }), "{error}");
-    assert!(compile("s/e/1.json", &json!({"$ref": "http://127.0.0.1:1/x"})).is_err(), "nothing is fetched");
+    assert!(
+        compile("s/e/1.json", &json!({"$ref": "http://127.0.0.1:1/x"})).is_err(),
+        "nothing is fetched"
+    );
 }
 
 #[test]
@@ -90,7 +115,8 @@ fn other_keywords_are_judged_by_the_full_validator() {
 
 /// A schema with the keywords of the fast checks, and now and then another.
 fn schemas() -> impl Strategy<Value = Value> {
-    let number = prop_oneof![(-2i64..4).prop_map(|n| json!(n)), Just(json!(1.5)), Just(json!(u64::MAX))];
+    let number =
+        prop_oneof![(-2i64..4).prop_map(|n| json!(n)), Just(json!(1.5)), Just(json!(u64::MAX))];
     let name = prop::sample::select(vec!["a", "b", "~/"]);
     let types = prop::sample::subsequence(
         vec!["null", "boolean", "integer", "number", "string", "array", "object"],
@@ -98,13 +124,31 @@ fn schemas() -> impl Strategy<Value = Value> {
     );
     let leaf = prop_oneof![
         types.prop_map(|types| json!({"type": types})),
-        (prop::sample::select(vec!["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]), number)
+        (
+            prop::sample::select(vec![
+                "minimum",
+                "maximum",
+                "exclusiveMinimum",
+                "exclusiveMaximum"
+            ]),
+            number
+        )
             .prop_map(|(keyword, limit)| json!({keyword: limit})),
-        (prop::sample::select(vec!["minLength", "maxLength", "x-cebe-max-bytes", "minItems", "maxItems"]), 0..4)
+        (
+            prop::sample::select(vec![
+                "minLength",
+                "maxLength",
+                "x-cebe-max-bytes",
+                "minItems",
+                "maxItems"
+            ]),
+            0..4
+        )
             .prop_map(|(keyword, limit)| json!({keyword: limit})),
         Just(json!({"enum": [null, 1, "é", true, 1.5]})),
         Just(json!({"title": "x", "x-cebe-pii": true})),
-        prop::collection::btree_set(name.clone(), 1..3).prop_map(|names| json!({"required": names})),
+        prop::collection::btree_set(name.clone(), 1..3)
+            .prop_map(|names| json!({"required": names})),
         Just(json!({"pattern": "^a"})),
         Just(json!({"minProperties": 1})),
     ];

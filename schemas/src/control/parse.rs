@@ -17,8 +17,23 @@ const MAX_DEFINITIONS: usize = 10_000;
 const MAX_ID_BYTES: usize = 64;
 /// Operators of the definition language that the person stage does not evaluate.
 const LATER: [&str; 17] = [
-    "all", "any", "not", "attribute", "in_segment", "at_most", "exactly", "where", "then", "then_not",
-    "then_where", "same", "recent", "eq", "in", "exists", "numerator_where",
+    "all",
+    "any",
+    "not",
+    "attribute",
+    "in_segment",
+    "at_most",
+    "exactly",
+    "where",
+    "then",
+    "then_not",
+    "then_where",
+    "same",
+    "recent",
+    "eq",
+    "in",
+    "exists",
+    "numerator_where",
 ];
 
 /// The state after `record`.
@@ -103,8 +118,16 @@ fn clause(field: &Field) -> Result<Clause, ControlError> {
 }
 
 fn metric(field: &Field) -> Result<Metric, ControlError> {
-    let known =
-        ["metric", "account_id", "version", "title", "denominator", "numerator", "group_by", "within"];
+    let known = [
+        "metric",
+        "account_id",
+        "version",
+        "title",
+        "denominator",
+        "numerator",
+        "group_by",
+        "within",
+    ];
     let object = field.object(&known)?;
     if let Some(version) = object.optional("version") {
         version.count()?;
@@ -114,7 +137,9 @@ fn metric(field: &Field) -> Result<Metric, ControlError> {
     }
     let group_by = object.required("group_by")?;
     if !["broadcast_id", "campaign_id"].contains(&group_by.id()?) {
-        return Err(group_by.wrong("must be broadcast_id or campaign_id: no other is supported yet"));
+        return Err(
+            group_by.wrong("must be broadcast_id or campaign_id: no other is supported yet")
+        );
     }
     Ok(Metric {
         account_id: Some(object.required("account_id")?.id()?.into()),
@@ -128,7 +153,9 @@ fn metric(field: &Field) -> Result<Metric, ControlError> {
 fn settings(field: &Field, settings: &mut Settings) -> Result<(), ControlError> {
     for (name, field) in field.fields()? {
         match name {
-            "max_customers_per_identifier" => settings.max_customers_per_identifier = field.count()?,
+            "max_customers_per_identifier" => {
+                settings.max_customers_per_identifier = field.count()?
+            }
             "max_customers_per_person" => settings.max_customers_per_person = field.count()?,
             "block_list" => {
                 let entries: Result<Vec<String>, _> =
@@ -218,10 +245,10 @@ impl<'v> Field<'v> {
             return Err(self.wrong("must be an array"));
         };
         let pointer = self.pointer.clone();
-        Ok(items.iter().enumerate().map(move |(at, value)| Field {
-            pointer: format!("{pointer}/{at}"),
-            value,
-        }))
+        Ok(items
+            .iter()
+            .enumerate()
+            .map(move |(at, value)| Field { pointer: format!("{pointer}/{at}"), value }))
     }
 
     fn text(&self, max_bytes: usize) -> Result<&'v str, ControlError> {

@@ -44,7 +44,10 @@ fn flags() {
     let applied = apply(&mut state, record.clone()).unwrap();
     assert_eq!(applied, Applied { sources_changed: true, ..Applied::default() });
     assert_eq!(*state.ingestion("cdp"), Ingestion::On);
-    assert_eq!(*state.ingestion("ads"), Ingestion::Accounts(["a".to_owned(), "b".to_owned()].into()));
+    assert_eq!(
+        *state.ingestion("ads"),
+        Ingestion::Accounts(["a".to_owned(), "b".to_owned()].into())
+    );
     assert_eq!(apply(&mut state, record).unwrap(), Applied::default());
     // A source that is not named stays as it is.
     apply(&mut state, json!({"sources": {"cdp": "off"}})).unwrap();
@@ -172,7 +175,8 @@ fn what_is_wrong_is_named_and_nothing_changes() {
 
 #[test]
 fn operators_to_come_are_named() {
-    let with = |when: Value| json!({"segments": [{"segment_id": "s", "account_id": "a", "when": when}]});
+    let with =
+        |when: Value| json!({"segments": [{"segment_id": "s", "account_id": "a", "when": when}]});
     for (when, pointer) in [
         (json!({"all": []}), "all"),
         (json!({"attribute": "city", "eq": "Depok"}), "attribute"),
@@ -184,6 +188,7 @@ fn operators_to_come_are_named() {
         let message = check_refused(with(when), &format!("/segments/0/when/{pointer}"));
         assert_eq!(message, format!("`{pointer}` is not supported yet"));
     }
-    let message = check_refused(with(json!({"did": "x", "atleast": 1})), "/segments/0/when/atleast");
+    let message =
+        check_refused(with(json!({"did": "x", "atleast": 1})), "/segments/0/when/atleast");
     assert!(!message.contains("yet"), "{message}");
 }

@@ -72,7 +72,9 @@ impl Judge {
             hash_keys: settings.hashed_key_sources.contains(source),
         };
         match self.examine(source, &envelope, settings, arrival_ms) {
-            Ok((event, schema)) => Verdict::Valid(Box::new(finish(event, schema, members, &masker))),
+            Ok((event, schema)) => {
+                Verdict::Valid(Box::new(finish(event, schema, members, &masker, payload.len())))
+            }
             Err(fault) => {
                 let event_name = envelope.readable_event_name().unwrap_or_default();
                 let event_name = shortened(&masker.text(event_name));
@@ -81,7 +83,7 @@ impl Judge {
                     reason: fault.reason,
                     pointer: masker.text(&fault.pointer).into_owned(),
                     message: masker.text(&fault.message).into_owned(),
-                    payload: written(members),
+                    payload: written(members, payload.len()),
                     event_name,
                     account_id,
                 }))
@@ -124,7 +126,8 @@ impl Judge {
             body.identifiers.iter().filter_map(|(kind, value)| token(kind, value)).collect();
         identifiers.sort_unstable();
         identifiers.dedup();
-        let text = |name: &str| find(body.properties, name).and_then(Node::as_text).map(str::to_owned);
+        let text =
+            |name: &str| find(body.properties, name).and_then(Node::as_text).map(str::to_owned);
         let attribute = |kind: &str| match find(body.properties, kind) {
             None => AttributeIdentifier::Absent,
             Some(Node::Null) => AttributeIdentifier::Cleared,
@@ -150,7 +153,11 @@ impl Judge {
             event_name: schema.event_name.clone(),
             schema_version: schema.version,
             idempotency_key: body.idempotency_key.to_owned(),
-            event_key: id_key.event_key(body.account_id, &schema.source_module, body.idempotency_key),
+            event_key: id_key.event_key(
+                body.account_id,
+                &schema.source_module,
+                body.idempotency_key,
+            ),
             qontak_customer_id: body.qontak_customer_id.map(str::to_owned),
             occurred_at_ms: body.occurred_at_ms,
             event: schema.event,
@@ -207,6 +214,7 @@ fn finish(
     schema: &EventSchema,
     mut members: Vec<Member>,
     masker: &Masker,
+    len_hint: usize,
 ) -> ValidEvent {
     masker.event(&mut members, &schema.shape);
     if masker.hash_keys {
@@ -216,13 +224,15 @@ fn finish(
         Some(Node::Object(properties)) => sanitise::properties(properties),
         _ => sanitise::properties(&[]),
     };
-    event.payload = written(members);
+    event.payload = written(members, len_hint + 64);
     event
 }
 
-fn written(members: Vec<Member>) -> String {
+fn written(members: Vec<Member>, len_hint: usize) -> String {
+    let mut text = Vec::with_capacity(len_hint);
     // Keys are strings and numbers are finite: nothing that could not be written.
-    serde_json::to_string(&Node::Object(members)).unwrap_or_default()
+    let _ = serde_json::to_writer(&mut text, &Node::Object(members));
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn shortened(name: &str) -> String {

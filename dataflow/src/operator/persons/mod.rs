@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cebe_schemas::change::Cause;
 use cebe_schemas::id::Subject;
 use differential_dataflow::{AsCollection, VecCollection};
 use hashbrown::HashSet;
@@ -17,7 +18,7 @@ use timely::dataflow::operators::Operator;
 
 use super::{Pending, complete, route};
 use crate::plan::Plan;
-use crate::row::{Fact, Reason};
+use crate::row::{Fact, Member, Reason};
 
 mod person;
 mod state;
@@ -35,6 +36,22 @@ pub struct Context {
     /// Customers with an event that happened long before it arrived.
     pub late: HashSet<Subject>,
 }
+
+impl Context {
+    /// The cause of what events did to a person of these customers. Where a person came together or
+    /// came apart, that is the cause; it is known where all changes of a time meet.
+    fn cause<'a>(&self, members: impl IntoIterator<Item = &'a Member>) -> Cause {
+        let mut subjects = members.into_iter().map(|member| &member.subject);
+        if !self.late.is_empty() && subjects.any(|subject| self.late.contains(subject)) {
+            Cause::LateEvent
+        } else {
+            Cause::Event
+        }
+    }
+}
+
+/// Where a difference goes.
+type Emit<'a> = &'a mut dyn FnMut(Reason, isize);
 
 /// What arrived for one logical time.
 #[derive(Default)]

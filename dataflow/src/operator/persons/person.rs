@@ -8,9 +8,10 @@ use cebe_schemas::fact::EventFact;
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 
+use super::Emit;
 use crate::operator::difference;
 use crate::plan::Plan;
-use crate::row::{AccountId, Answer, Fact, Member, RateKey, Reason};
+use crate::row::{AccountId, Answer, Fact, Member, RateKey};
 use crate::view::person::{Truth, evaluate};
 
 /// The customers and events of one person.
@@ -29,8 +30,6 @@ pub struct Person {
 pub struct Standing {
     /// Who speaks for the person; nobody: nothing is true of it.
     canonical: Option<Arc<Member>>,
-    /// Only filled in where members change.
-    pub members: Vec<Arc<Member>>,
     truths: Vec<Truth>,
     /// When the truths next change by themselves.
     pub next_change: Option<u64>,
@@ -60,7 +59,6 @@ impl Person {
         let next = evaluate(&self.events, plan.of(canonical.account), now, &mut truths);
         Standing {
             canonical: Some(canonical.clone()),
-            members: Vec::new(),
             truths,
             next_change: next.and_then(|at| u64::try_from(at).ok()),
         }
@@ -112,26 +110,43 @@ fn apply<T: Ord + Clone>(values: &mut Vec<T>, changes: impl Iterator<Item = (T, 
 }
 
 /// Emits the difference between two standings of one person.
-pub fn publish(
-    before: &Standing,
-    after: &Standing,
-    cause: Cause,
-    emit: &mut dyn FnMut(Reason, isize),
-) {
+pub fn publish(before: &Standing, after: &Standing, cause: Cause, emit: Emit) {
+    let mut each = |canonical: &Member, truth: &Truth, diff| {
+        emit((answer(canonical, *truth), cause), diff);
+    };
     match (&before.canonical, &after.canonical) {
-        (Some(old), Some(new)) if old != new => {
-            publish(before, &Standing::default(), cause, emit);
-            publish(&Standing::default(), after, cause, emit);
+        (Some(old), Some(new)) if old == new => {
+            difference(&before.truths, &after.truths, |truth, diff| each(new, truth, diff));
         }
-        (Some(canonical), _) | (None, Some(canonical)) => {
-            difference(&before.members, &after.members, |member, diff| {
-                emit((identity(canonical, member), cause), diff);
-            });
-            difference(&before.truths, &after.truths, |truth, diff| {
-                emit((answer(canonical, *truth), cause), diff);
-            });
+        (old, new) => {
+            for (standing, canonical, diff) in [(before, old, -1), (after, new, 1)] {
+                let Some(canonical) = canonical else { continue };
+                standing.truths.iter().for_each(|truth| each(canonical, truth, diff));
+            }
         }
-        (None, None) => (),
+    }
+}
+
+/// Emits who belongs to the person no more, and who does now, each for a cause of its own.
+pub fn publish_members(
+    before: &[Arc<Member>],
+    after: &[Arc<Member>],
+    cause: impl Fn(&Member) -> Cause,
+    emit: Emit,
+) {
+    let mut each = |canonical: &Member, member: &Member, diff| {
+        emit((identity(canonical, member), cause(member)), diff);
+    };
+    match (before.first(), after.first()) {
+        (Some(old), Some(new)) if old == new => {
+            difference(before, after, |member, diff| each(new, member, diff));
+        }
+        (old, new) => {
+            for (members, canonical, diff) in [(before, old, -1), (after, new, 1)] {
+                let Some(canonical) = canonical else { continue };
+                members.iter().for_each(|member| each(canonical, member, diff));
+            }
+        }
     }
 }
 

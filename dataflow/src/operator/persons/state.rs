@@ -7,13 +7,11 @@ use cebe_schemas::change::Cause;
 use cebe_schemas::id::Subject;
 use differential_dataflow::consolidation::consolidate;
 
-use super::person::{Person, publish};
-use super::{Batch, Context};
+use super::person::{Person, publish, publish_members};
+use super::{Batch, Context, Emit};
 use crate::operator::sharded::Sharded;
 use crate::plan::Plan;
-use crate::row::{AccountId, Fact, Reason};
-
-type Emit<'a> = &'a mut dyn FnMut(Reason, isize);
+use crate::row::{AccountId, Fact, Member};
 
 /// The persons, and when each of them has to be looked at again.
 #[derive(Default)]
@@ -73,18 +71,16 @@ impl Persons {
         if !members_change && !facts.iter().any(|((_, fact), _)| read(fact)) {
             return person.apply(facts);
         }
-        let mut before = person.standing(&self.plan, time);
-        if members_change {
-            before.members = person.members().to_vec();
-        }
+        let before = person.standing(&self.plan, time);
+        let members = if members_change { person.members().to_vec() } else { Vec::new() };
         person.apply(facts);
-        let mut after = person.standing(&self.plan, time);
+        let after = person.standing(&self.plan, time);
         if members_change {
-            after.members = person.members().to_vec();
+            let first_seen = |member: &Member| context.cause([member]);
+            publish_members(&members, person.members(), first_seen, emit);
         }
-        let mut members = before.members.iter().chain(person.members());
-        let late = !context.late.is_empty() && members.any(|m| context.late.contains(&m.subject));
-        publish(&before, &after, if late { Cause::LateEvent } else { Cause::Event }, emit);
+        let cause = context.cause(person.members().iter().map(Arc::as_ref));
+        publish(&before, &after, cause, emit);
         person.schedule(id, after.next_change, &mut self.due);
         if person.is_empty() {
             shard.remove(&id);

@@ -1,0 +1,130 @@
+//! `cebe run`: engine, loader and HTTP API in one process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use cebe_connectors::loader::{self, Loader, LoaderConfig};
+use cebe_query::health::Health;
+use cebe_query::{AppState, app, serve, telemetry};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::logging;
+
+/// How often the parts are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub fn run(config: Config, _: Args) -> anyhow::Result<ExitCode> {
+    logging::init(&config.log)?;
+    let telemetry = telemetry::install().context("metrics cannot be recorded")?;
+    let health = Health::starting(&["engine", "loader"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the http runtime does not start")?;
+    let client = config.clickhouse_client().with_database(&config.clickhouse.database);
+    let state = AppState::new(client, health.clone(), Some(telemetry));
+    let listener = runtime
+        .block_on(TcpListener::bind(&config.http.listen))
+        .with_context(|| format!("http.listen {}", config.http.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "http api listens");
+
+    let (shutdown, stopping) = watch::channel(false);
+    let parts = Parts::start(&config, &health, stopping.clone())?;
+    let outcome = runtime.block_on(async {
+        let mut stop = stopping.clone();
+        let server = tokio::spawn(serve(listener, app(state), async move {
+            // A sender that is gone means the same.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }));
+        let outcome = tokio::select! {
+            outcome = parts.watch(&health) => outcome,
+            signal = terminated() => signal,
+        };
+        health.set("engine", Err("shutting down".into()));
+        // The receivers outlive this block.
+        let _ = shutdown.send(true);
+        server.await.context("http server")?.context("http server")?;
+        outcome
+    });
+    parts.stop().and(outcome)?;
+    tracing::info!("ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What runs beside the HTTP API, each on a thread of its own.
+struct Parts {
+    stop: Arc<AtomicBool>,
+    engine: JoinHandle<anyhow::Result<()>>,
+    loader: Loader,
+}
+
+impl Parts {
+    fn start(
+        config: &Config,
+        health: &Health,
+        stopping: watch::Receiver<bool>,
+    ) -> anyhow::Result<Parts> {
+        let loader = LoaderConfig::new(
+            &config.kafka.brokers,
+            config.clickhouse_client(),
+            &config.clickhouse.database,
+        );
+        let loader = loader::run(loader, stopping)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (config, stopped, health) = (config.clone(), stop.clone(), health.clone());
+        let engine = std::thread::Builder::new()
+            .name("cebe-engine".into())
+            .spawn(move || run_engine(config, &stopped, &health))?;
+        Ok(Parts { stop, engine, loader })
+    }
+
+    /// Keeps `health` up to date; returns when a part has ended by itself.
+    async fn watch(&self, health: &Health) -> anyhow::Result<()> {
+        let status = self.loader.status();
+        while !self.engine.is_finished() && !self.loader.is_finished() {
+            let clickhouse_up = status.borrow().clickhouse_up;
+            let loader = if clickhouse_up { Ok(()) } else { Err("waits for clickhouse".into()) };
+            health.set("loader", loader);
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        let engine = self.engine.join().map_err(|_| anyhow!("the engine's thread panicked"));
+        let loader = self.loader.join().context("loader");
+        engine.and_then(|outcome| outcome.context("engine")).and(loader)
+    }
+}
+
+fn run_engine(config: Config, stop: &AtomicBool, health: &Health) -> anyhow::Result<()> {
+    let mut engine = Engine::start(config)?;
+    health.set("engine", Err("replaying".into()));
+    engine.replay(stop)?;
+    health.set("engine", Ok(()));
+    engine.run(stop)
+}
+
+async fn terminated() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("asked to end");
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `GET /v1/customers/{id}?account_id=…`: one person, by any of its customer ids.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::app::{AppState, QUERY_TIMEOUT};
+use crate::problem::Problem;
+
+/// Ids have at most 64 bytes (product §9.1).
+const ID_BYTES_MAX: usize = 64;
+
+#[derive(Deserialize)]
+pub(crate) struct Parameters {
+    account_id: String,
+}
+
+// One query, so that the answer is of one moment; `complete_through` is the least of the views.
+const SQL: &str = "
+WITH person AS (SELECT customer_id FROM identities WHERE account_id = ? AND qontak_customer_id = ?)
+SELECT
+    (SELECT any(customer_id) FROM person) AS customer_id,
+    (SELECT groupArray(qontak_customer_id) FROM
+        (SELECT qontak_customer_id FROM state_members FINAL
+         WHERE account_id = ? AND customer_id IN person
+         ORDER BY length(qontak_customer_id), qontak_customer_id LIMIT 1000)) AS member_ids,
+    (SELECT groupArray(tuple(segment_id, entered_at, definition_version)) FROM
+        (SELECT segment_id, version AS entered_at, definition_version
+         FROM state_customer_segments FINAL
+         WHERE account_id = ? AND customer_id IN person ORDER BY segment_id)) AS segments,
+    (SELECT min(complete_through) FROM frontier WHERE view IN ('identities', 'segments'))
+        AS complete_through,
+    complete_through < now64(3, 'UTC') - INTERVAL 60 SECOND AS is_stale";
+
+/// The canonical id, the members, the segments, and the time for which this is true.
+pub(crate) async fn get(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Ok(Query(Parameters { account_id })) = parameters else {
+        let detail = "account_id is missing: give it as ?account_id=…";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "missing_parameter", detail));
+    };
+    for (name, value) in [("account_id", &account_id), ("id", &id)] {
+        if value.is_empty() || value.len() > ID_BYTES_MAX {
+            let detail = format!("{name} has {} bytes: give 1 to {ID_BYTES_MAX}", value.len());
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail));
+        }
+    }
+    let row = timeout(QUERY_TIMEOUT, person(&state, &account_id, &id))
+        .await
+        .map_err(|_| unavailable("clickhouse does not answer in time"))??;
+    if row["customer_id"].as_str().is_none_or(str::is_empty) {
+        let detail = format!("account {account_id} has no customer {id}");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_customer", detail));
+    }
+    Ok(Json(shown(&account_id, &row)))
+}
+
+async fn person(state: &AppState, account_id: &str, id: &str) -> Result<Value, Problem> {
+    let _turn =
+        state.queries.acquire().await.map_err(|_| unavailable("the server is shutting down"))?;
+    let mut cursor = state
+        .clickhouse
+        .query(SQL)
+        .bind(account_id)
+        .bind(id)
+        .bind(account_id)
+        .bind(account_id)
+        .fetch_bytes("JSONEachRow")?;
+    let bytes = cursor.collect().await?;
+    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    serde_json::from_slice(line).map_err(|_| unavailable("clickhouse gave no row"))
+}
+
+fn shown(account_id: &str, row: &Value) -> Value {
+    let segment = |s: &Value| {
+        let version = &s[2];
+        json!({ "segment_id": s[0], "entered_at": s[1], "definition_version": version })
+    };
+    let segments: Vec<Value> =
+        row["segments"].as_array().into_iter().flatten().map(segment).collect();
+    json!({
+        "account_id": account_id,
+        "customer_id": row["customer_id"],
+        "member_ids": row["member_ids"],
+        "segments": segments,
+        "complete_through": row["complete_through"],
+        "is_stale": row["is_stale"].as_u64() == Some(1) || row["is_stale"] == true,
+    })
+}
+
+fn unavailable(detail: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+}
