@@ -1,2 +1,45 @@
-//! Placeholder.
-fn main() {}
+//! Workloads for the dataflow. Each prints a table, or with `--json` one line for machines.
+
+use clap::{Args, Parser, Subcommand};
+
+mod measure;
+mod report;
+mod single_update;
+mod wakeups;
+mod workload;
+
+#[derive(Parser)]
+#[command(name = "cebe-bench", about = "Workloads for the dataflow", version)]
+struct Cli {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand)]
+enum Workload {
+    /// Ticks while many customers wait for the end of a window, against none that wait.
+    Wakeups(wakeups::Options),
+    /// One event, and one merge, through the whole graph after many events.
+    SingleUpdate(single_update::Options),
+}
+
+/// What every workload takes.
+#[derive(Args, Clone, Copy)]
+struct Common {
+    /// Worker threads.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Events in a tick while loading.
+    #[arg(long, default_value_t = 20_000)]
+    batch: usize,
+    /// One line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().workload {
+        Workload::Wakeups(options) => wakeups::run(&options),
+        Workload::SingleUpdate(options) => single_update::run(&options),
+    }
+}

@@ -7,14 +7,15 @@
 //!
 //! From the outside in:
 //!
-//! * [`dataflow`]: the handle, which checks the input, spreads it over the workers and merges their
+//! * `dataflow`: the handle, which checks the input, spreads it over the workers and merges their
 //!   answers.
-//! * [`worker`]: the threads.
-//! * [`names`] and [`plan`]: ids as numbers, definitions by account.
-//! * [`publish`] and [`lineage`]: from updates to changes, and which merge or unmerge caused them.
-//! * [`graph`]: how the views are wired. The rows between them are in [`row`].
-//! * [`operator`]: operators of our own, woken by frontiers, the person stage among them.
-//! * [`view`]: the rules themselves as functions, each beside its naive oracle.
+//! * `worker`: the threads.
+//! * `names` and `plan`: ids as numbers, definitions by account.
+//! * `publish` and `lineage`: from updates to changes, and which merge or unmerge caused them.
+//! * `graph`: how the views are wired. The rows between them are in `row`.
+//! * `operator`: operators of our own, woken by frontiers, the person stage among them.
+//! * `view`: the rules themselves as functions, each beside its naive oracle;
+//!   `oracle` makes the whole of them.
 //!
 //! timely and differential-dataflow are named in this crate only, and nowhere in its interface.
 

@@ -15,14 +15,14 @@ use crate::row::AccountId;
 type Canonical = (AccountId, Arc<str>);
 
 /// A customer that belongs to another person than before.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Move {
     /// The canonical id before; none: not known.
     pub old: Option<Arc<str>>,
     /// The canonical id now; none: not known any more.
     pub new: Option<Arc<str>>,
     /// Why, if no merge or unmerge did it.
-    pub cause: Option<Cause>,
+    pub cause: Cause,
 }
 
 /// All moves of one logical time, by customer.

@@ -1,15 +1,16 @@
 //! From the updates of all workers to what is published: one change a key and logical time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Change, Moment, Rate};
 use cebe_schemas::definition::Definitions;
 use cebe_schemas::time::Millis;
 
 use crate::error::DataflowError;
-use crate::lineage::{Lineage, Moves};
+use crate::lineage::{Lineage, Move, Moves};
 use crate::names::Names;
-use crate::row::{Answer, RateKey, Reason, Weight};
+use crate::row::{AccountId, Answer, RateKey, Reason, Weight};
 
 type Update<D> = (D, u64, isize);
 
@@ -125,28 +126,29 @@ fn moves(net: &[Net]) -> Moves {
     let mut moves = Moves::new();
     for Net { answer, is_new, cause } in net {
         let Answer::Identity { account, member, canonical } = answer else { continue };
-        let moved = moves.entry((*account, member.clone())).or_default();
+        let first = Move { old: None, new: None, cause: *cause };
+        let moved = moves.entry((*account, member.clone())).or_insert(first);
         let end = if *is_new { &mut moved.new } else { &mut moved.old };
         *end = Some(canonical.clone());
-        moved.cause = moved.cause.into_iter().chain([*cause]).min();
+        moved.cause = moved.cause.min(*cause);
     }
     moves
 }
 
 fn identities(moves: &Moves, lineage: &Lineage, names: &Names) -> Vec<Change> {
-    let change = |((account, member), moved): (&_, &crate::lineage::Move)| {
+    let change = |((account, member), moved): (&(AccountId, Arc<str>), &Move)| {
         let causes = moved.old.iter().chain(&moved.new).filter_map(|c| lineage.cause(*account, c));
         // A customer first seen was not merged, whoever it belongs to at once.
-        let cause = if moved.old.is_some() { causes.min() } else { None };
-        Some(Change::Identity {
+        let cause = causes.min().filter(|_| moved.old.is_some());
+        Change::Identity {
             account_id: names.account(*account),
-            qontak_customer_id: Clone::clone(member),
+            qontak_customer_id: member.clone(),
             old: moved.old.clone(),
             new: moved.new.clone(),
-            cause: cause.or(moved.cause)?,
-        })
+            cause: cause.unwrap_or(moved.cause),
+        }
     };
-    moves.iter().filter_map(change).collect()
+    moves.iter().map(change).collect()
 }
 
 /// The change of one rate, from the values that came and went.

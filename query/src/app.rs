@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
 use axum::routing::get;
 use clickhouse::Client;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::health::Health;
-use crate::route;
+use crate::{limit, route};
 
 /// How long a query may take in ClickHouse.
 pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,10 +48,17 @@ pub fn app(state: AppState) -> Router {
         .route("/readyz", get(route::operation::readyz))
         .route("/metrics", get(route::operation::metrics))
         .route("/v1/customers/{id}", get(route::customer::get))
+        .fallback(route::unknown)
+        .method_not_allowed_fallback(route::method_not_allowed)
+        .layer(from_fn(limit::apply))
+        .layer(DefaultBodyLimit::max(limit::BODY_BYTES_MAX))
         .with_state(state)
 }
 
-/// Serves `app` until `shutdown` is ready; requests under way are answered.
+/// How long requests under way may take to end once the server is told to.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves `app` until `shutdown` is ready; requests under way are answered, for 5 s at most.
 ///
 /// # Errors
 /// The listener fails.
@@ -58,5 +67,17 @@ pub async fn serve(
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await
+    let (told, stopping) = tokio::sync::oneshot::channel();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        shutdown.await;
+        // Nobody listens if the server has failed.
+        let _ = told.send(());
+    });
+    tokio::select! {
+        result = server => result,
+        () = async {
+            let _ = stopping.await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        } => Ok(()),
+    }
 }

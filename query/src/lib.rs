@@ -4,10 +4,12 @@
 //! * [`health`]: what `/livez` and `/readyz` answer; the binary sets it.
 //! * [`telemetry`]: the recorder behind `/metrics`.
 //! * `route`: one file a resource.
+//! * `limit`: how long and how large a request may be; request metrics.
 //! * `problem`: errors as RFC 9457.
 
 mod app;
 pub mod health;
+mod limit;
 mod problem;
 mod route;
 pub mod telemetry;

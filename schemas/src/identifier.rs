@@ -11,6 +11,10 @@ pub const PHONE: &str = "phone";
 /// The type of an identifier that is an email address.
 pub const EMAIL: &str = "email";
 
+/// The longest valid number, its `+` written as `00` and a `0` after the country: what is longer is
+/// no phone number.
+const MAX_TYPED_DIGITS: usize = 18;
+
 /// Values that identify nobody, beside those that are always blocked: `settings.block_list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockList {
@@ -83,35 +87,37 @@ fn is_placeholder(value: &str) -> bool {
 
 /// E.164 by the rules of product §9.2: default region +62, no numbering-plan check.
 pub(crate) fn phone(value: &str) -> Option<Cow<'_, str>> {
-    let removed = |c: char| c.is_whitespace() || matches!(c, '-' | '(' | ')' | '.');
-    // Longer than the longest valid number with a separator at every digit: not worth a copy.
-    if value.len() > 128 {
-        return None;
+    let mut normal = String::with_capacity(MAX_TYPED_DIGITS + 3);
+    let mut plus = false;
+    for c in value.chars() {
+        match c {
+            '0'..='9' if normal.len() < MAX_TYPED_DIGITS => normal.push(c),
+            '+' if normal.is_empty() && !plus => plus = true,
+            '-' | '(' | ')' | '.' => {}
+            _ if c.is_whitespace() => {}
+            _ => return None,
+        }
     }
-    let bare: String = value.chars().filter(|c| !removed(*c)).collect();
-    let (region, digits) = if let Some(rest) = bare.strip_prefix('+') {
-        ("", rest)
-    } else if let Some(rest) = bare.strip_prefix("00") {
-        ("", rest)
-    } else if let Some(rest) = bare.strip_prefix('0') {
-        ("62", rest)
-    } else if bare.starts_with("62") && bare.len() >= 10 {
-        ("", bare.as_str())
-    } else {
-        ("62", bare.as_str())
-    };
-    let mut normal = String::with_capacity(1 + region.len() + digits.len());
-    normal.push('+');
-    normal.push_str(region);
-    normal.push_str(digits);
-    if normal.starts_with("+620") {
-        normal.remove(3);
+    if !plus {
+        add_country(&mut normal);
     }
-    let number = &normal[1..];
-    let valid = (8..=15).contains(&number.len())
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-        && number.bytes().any(|byte| byte != b'0');
+    if normal.starts_with("620") {
+        normal.remove(2);
+    }
+    let valid = (8..=15).contains(&normal.len()) && normal.bytes().any(|byte| byte != b'0');
+    normal.insert(0, '+');
     valid.then_some(Cow::Owned(normal))
+}
+
+/// Digits without a `+`, as international ones.
+fn add_country(digits: &mut String) {
+    if digits.starts_with("00") {
+        digits.drain(..2);
+    } else if digits.starts_with('0') {
+        digits.replace_range(..1, "62");
+    } else if !digits.starts_with("62") || digits.len() < 10 {
+        digits.insert_str(0, "62");
+    }
 }
 
 /// Trimmed and lower-cased; it needs an `@`.
@@ -192,6 +198,11 @@ mod tests {
         }
         check(PHONE, "٠٨١٢٣٤٥٦٧٨٩", None);
         check(PHONE, &"0812 ".repeat(100), None);
+        for value in
+            ["++6281234567890", "62+81234567890", "+", "-+-", "+62 812 3456 789O", "0812–34567890"]
+        {
+            check(PHONE, value, None);
+        }
     }
 
     #[test]
@@ -228,6 +239,38 @@ mod tests {
             ("wa_id", "+628001234567", false),
         ] {
             assert_eq!(normalise(kind, value, &list).is_none(), blocked, "{kind} {value}");
+        }
+    }
+
+    /// The sentence of product §9.2, word for word.
+    fn naive_phone(value: &str) -> Option<String> {
+        let bare: String =
+            value.chars().filter(|c| !c.is_whitespace() && !"-().".contains(*c)).collect();
+        let mut number = if bare.starts_with('+') {
+            bare
+        } else if let Some(rest) = bare.strip_prefix("00") {
+            format!("+{rest}")
+        } else if let Some(rest) = bare.strip_prefix('0') {
+            format!("+62{rest}")
+        } else if bare.starts_with("62") && bare.len() >= 10 {
+            format!("+{bare}")
+        } else {
+            format!("+62{bare}")
+        };
+        if let Some(rest) = number.strip_prefix("+620") {
+            number = format!("+62{rest}");
+        }
+        let digits = number.strip_prefix('+')?;
+        let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let only_zeros = digits.bytes().all(|byte| byte == b'0');
+        (all_digits && !only_zeros && (8..=15).contains(&digits.len())).then_some(number)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4096))]
+        #[test]
+        fn phones_as_the_contract_says(value in "(\\+|00|0|62|\\+62|\\+620|)[-0-9(). +]{0,20}|.{0,12}") {
+            proptest::prop_assert_eq!(phone(&value).map(Cow::into_owned), naive_phone(&value));
         }
     }
 }

@@ -175,6 +175,21 @@ fn rejected_records_are_masked_by_name_and_by_scanning() {
     assert_eq!(found["account_id"], "acc");
 }
 
+#[test]
+fn keys_are_masked_in_pointers_and_messages() {
+    for schema in
+        [r#"{"additionalProperties":{"type":"number"}}"#, r#"{"additionalProperties":false}"#]
+    {
+        let catalogue = Arc::new(Catalogue::compile([("s/e/1.json", schema)]).unwrap());
+        let judge = Judge { catalogue, keys: Arc::new(Keys::development()) };
+        let event = event("s", "e", json!({"a@b.id": "x"})).to_string();
+        match judge.judge("s", event.as_bytes(), &control(json!({})), ARRIVAL_MS) {
+            Verdict::Rejected(why) => assert!(!format!("{why:?}").contains("a@b.id"), "{why:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Personal data in one of the forms that people write, and what of it must not be seen.
 fn canary() -> impl Strategy<Value = (String, String)> {
     let phone = (

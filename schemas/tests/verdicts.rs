@@ -373,6 +373,7 @@ fn properties() {
         json!({}),
         json!(["b"]),
         json!("x".repeat(65)),
+        json!("é".repeat(33)),
         json!(null),
         json!([]),
     ] {

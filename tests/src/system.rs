@@ -221,11 +221,11 @@ pub fn eventually<T>(
 
 /// The engine's binary, beside the test's own.
 fn build() -> anyhow::Result<PathBuf> {
-    // With the whole workspace selected the dependencies are those that the tests were built with.
+    // No package is selected, so the dependencies are those that the tests were built with.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bin", "cebe"])
+        .args(["build", "--quiet", "--bin", "cebe"])
         .current_dir(root)
         .status()?;
     ensure!(status.success(), "cargo build --bin cebe failed");

@@ -237,7 +237,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client");
+        // The end of a partition is an answer that was asked for.
+        if error.rdkafka_error_code() != Some(Code::PartitionEOF) {
+            tracing::warn!(%error, reason, "kafka client");
+        }
     }
 }
 

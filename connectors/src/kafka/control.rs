@@ -9,7 +9,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::{ClientError, KafkaOptions};
+use crate::binding::LogRecord;
 use super::reader::{Entry, TopicReader};
+
+/// An engine may have bound a record before anybody looks: so many bindings back is far enough.
+const LOOK_BACK: i64 = 1_000;
 
 /// Appends `record`, a partial document of sources, definitions and settings (`ControlState`), and
 /// returns its offset once every in-sync replica has it. It takes effect when the engine binds it.
@@ -53,6 +57,31 @@ pub fn read(options: &KafkaOptions) -> Result<Vec<Vec<u8>>, ClientError> {
             Some(Entry::End) => return Ok(records),
         }
     }
+}
+
+/// Waits until an engine has bound the control record at `offset`: from then on it is in force.
+/// False if none has within `timeout`; it will be as soon as an engine runs.
+///
+/// # Errors
+/// The log of bindings cannot be read.
+pub fn wait_in_force(
+    options: &KafkaOptions,
+    offset: i64,
+    timeout: Duration,
+) -> Result<bool, ClientError> {
+    let topics = &options.topics;
+    let (start, end) = TopicReader::watermarks(options, &topics.bindings)?;
+    let from = Offset::Offset(end.saturating_sub(LOOK_BACK).max(start));
+    let mut reader = TopicReader::open(options, &topics.bindings, from)?;
+    let deadline = Instant::now() + timeout;
+    while Instant::now() < deadline {
+        let Some(Entry::Record(bytes)) = reader.poll(Duration::from_millis(100))? else { continue };
+        let Ok(LogRecord::Binding(binding)) = LogRecord::from_bytes(&bytes) else { continue };
+        if binding.ranges.iter().any(|r| *r.topic == topics.control && r.to > offset) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[derive(Clone, Default)]

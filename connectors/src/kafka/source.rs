@@ -25,12 +25,10 @@ use crate::fair_share::fair_share;
 /// The records that a binding names cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Retention, or somebody, deleted records that were not taken in yet.
+    /// Retention, or somebody, deleted records that are needed.
     #[error(
-        "{topic}/{partition}: offsets {from} to {to} are needed and no longer held; they may hold \
-         records that were never taken in. Lengthen retention.ms of the topic. Put the records \
-         back from their source, then accept the gap: start with `--accept-loss \
-         {topic}/{partition}:{to}`"
+        "{topic}/{partition}: offsets {from} to {to} are needed and no longer held. Restore them \
+         from a copy of the topic, and lengthen its retention.ms"
     )]
     Gone {
         /// Where.
@@ -69,11 +67,17 @@ pub enum SourceError {
         /// How many records there are.
         found: u64,
     },
-    /// A range that does not follow what was taken before.
-    #[error("{}/{}: offset {} was taken before", range.topic, range.partition, range.from)]
-    Backwards {
+    /// A range that does not follow what was taken before: ranges have to be taken in the order of
+    /// their bindings.
+    #[error(
+        "{}/{}: a range from offset {} cannot be taken at {at}",
+        range.topic, range.partition, range.from
+    )]
+    OutOfOrder {
         /// The range.
         range: Range,
+        /// Where the last one ended.
+        at: i64,
     },
     /// Kafka refused.
     #[error(transparent)]
@@ -93,18 +97,15 @@ pub struct Limits {
 pub type Buffered = Limits;
 
 /// How the source reads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SourceOptions {
     /// Polling stops while this much waits.
     pub buffer: Limits,
-    /// Partitions whose records before an offset are lost for good, by decision of the operator.
-    pub accept_loss: BTreeMap<(String, i32), i64>,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        let buffer = Limits { records: 100_000, bytes: 64 << 20 };
-        SourceOptions { buffer, accept_loss: BTreeMap::new() }
+        SourceOptions { buffer: Limits { records: 100_000, bytes: 64 << 20 } }
     }
 }
 
@@ -222,8 +223,9 @@ impl Source {
         for range in ranges {
             match self.partitions.get(&(range.topic.clone(), range.partition)) {
                 None => unassigned.push((range.topic.clone(), range.partition, range.from)),
-                Some(buffer) if range.from < buffer.bound_to() => {
-                    return Err(SourceError::Backwards { range: range.clone() });
+                Some(buffer) if range.from != buffer.bound_to() => {
+                    let at = buffer.bound_to();
+                    return Err(SourceError::OutOfOrder { range: range.clone(), at });
                 }
                 Some(_) => {}
             }
@@ -363,8 +365,6 @@ impl Source {
     fn assign(&mut self, places: Vec<(Arc<str>, i32, i64)>) -> Result<(), SourceError> {
         let mut added = TopicPartitionList::new();
         for (topic, partition, start) in places {
-            let accepted = self.options.accept_loss.get(&(topic.to_string(), partition));
-            let start = accepted.copied().unwrap_or(start).max(start);
             added
                 .add_partition_offset(&topic, partition, Offset::Offset(start))
                 .map_err(ClientError::on(format!("read {topic}/{partition} from {start}")))?;

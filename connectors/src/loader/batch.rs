@@ -147,3 +147,47 @@ fn lines(rows: impl Iterator<Item = impl Serialize>) -> Result<Vec<u8>, serde_js
     }
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(offset: i64, json: &str) -> Row {
+        Row { offset, json: json.as_bytes().into(), publication: None }
+    }
+
+    #[test]
+    fn ticks_are_grouped_by_view() {
+        let mut batch = Batch::default();
+        let tick = |t_ms, rows| Tick { t_ms, binding: 1, rows, offset: t_ms };
+        batch.push(tick(5, vec![((View::Events, 0), vec![row(3, "a"), row(4, "b")])]));
+        batch.push(tick(9, vec![]));
+        let rows = vec![((View::Events, 1), vec![row(0, "c")]), ((View::Ledger, 0), vec![row(7, "d")])];
+        batch.push(tick(12, rows));
+        assert_eq!((batch.first_ms, batch.through_ms, batch.ticks), (5, 12, 3));
+        assert_eq!((batch.row_count, batch.bytes, batch.progress_offset), (4, 4, 13));
+        assert_eq!(body(&batch.rows[&View::Events]), b"a\nb\nc\n");
+        let offsets: Vec<_> = batch.offsets.into_iter().collect();
+        let expected = [((View::Events, 0), 5), ((View::Events, 1), 1), ((View::Ledger, 0), 8)];
+        assert_eq!(offsets, expected);
+    }
+
+    #[test]
+    fn pace_is_four_a_second_but_none_after_a_pause() {
+        let mut pace = Pace::new(Duration::from_millis(250));
+        let start = Instant::now();
+        assert_eq!(pace.wait(start), Duration::ZERO);
+        pace.start(start);
+        assert_eq!(pace.wait(start + Duration::from_millis(100)), Duration::from_millis(150));
+        assert_eq!(pace.wait(start + Duration::from_millis(251)), Duration::ZERO);
+    }
+
+    #[test]
+    fn frontier_names_every_view() {
+        let body = String::from_utf8(frontier_body(1, 2).unwrap()).unwrap();
+        assert_eq!(body.lines().count(), View::ALL.len());
+        assert!(body.starts_with(
+            r#"{"view":"events","complete_through":"1970-01-01T00:00:00.001Z","committed_at":"1970-01-01T00:00:00.002Z"}"#
+        ));
+    }
+}

@@ -51,6 +51,8 @@ impl Feed {
             .set("isolation.level", "read_committed")
             // A gap must be seen.
             .set("auto.offset.reset", "error")
+            // A partition that is read again waits for the fetch that is under way without it.
+            .set("fetch.wait.max.ms", "50")
             .set("fetch.message.max.bytes", "1048576")
             .set("queued.max.messages.kbytes", "16384");
         for (name, value) in &config.kafka_settings {
@@ -134,11 +136,11 @@ impl Feed {
         }
     }
 
-    /// Reads only what is wanted.
-    pub(crate) fn read_only(&self, wanted: Wanted) -> Result<(), KafkaError> {
+    /// Reads only these.
+    pub(crate) fn read_only(&self, wanted: &[Wanted]) -> Result<(), KafkaError> {
         let is_wanted = |topic: &String, partition: i32| match self.topics.get(topic) {
-            Some(Some(view)) => wanted == Wanted::Lane((*view, partition as u32)),
-            Some(None) => wanted == Wanted::Progress,
+            Some(Some(view)) => wanted.contains(&Wanted::Lane((*view, partition as u32))),
+            Some(None) => wanted.contains(&Wanted::Progress),
             None => false,
         };
         let (mut read, mut hold) = (TopicPartitionList::new(), TopicPartitionList::new());

@@ -123,7 +123,7 @@ struct Flow {
     pace: Pace,
     last_binding: Option<u64>,
     /// All that is read at present, if buffers are full and yet the oldest tick is not whole.
-    narrowed: Option<Wanted>,
+    narrowed: Option<Vec<Wanted>>,
     stalled: Stall,
     status: watch::Sender<LoaderStatus>,
 }
@@ -197,23 +197,25 @@ impl Flow {
     /// Whether to read on. Full buffers are emptied by loading; if the oldest tick is not even
     /// whole yet, only what it lacks is read.
     fn make_room(&mut self) -> Result<bool, LoaderError> {
-        let (bytes, limit) =
-            (self.gather.bytes() + self.next.bytes, self.config.buffer_bytes_max);
-        if bytes < limit {
-            if self.narrowed.is_some() && bytes < limit / 2 {
-                self.feed.read_all()?;
-                self.narrowed = None;
-            }
+        let (bytes, limit) = (self.gather.bytes() + self.next.bytes, self.config.buffer_bytes_max);
+        if self.narrowed.is_some() && bytes < limit / 2 {
+            self.feed.read_all()?;
+            self.narrowed = None;
+        }
+        if self.narrowed.is_none() && bytes < limit {
             return Ok(true);
         }
         if !self.next.is_empty() {
             return Ok(false);
         }
         let wanted = self.gather.wanted();
-        if self.narrowed != Some(wanted) {
+        if !self.narrowed.as_ref().is_some_and(|reads| reads.contains(&wanted)) {
+            // Switching takes a round of fetching, so that all that is lacking is read at once.
+            let lacks = self.gather.lacks().into_iter().map(|(lane, ..)| Wanted::Lane(lane));
+            let reads: Vec<Wanted> = lacks.chain([wanted]).collect();
             debug!(?wanted, "buffers are full: reading only what the oldest tick lacks");
-            self.feed.read_only(wanted)?;
-            self.narrowed = Some(wanted);
+            self.feed.read_only(&reads)?;
+            self.narrowed = Some(reads);
         }
         Ok(true)
     }

@@ -215,3 +215,6 @@ fn hash<'a>(rows: impl Iterator<Item = &'a Row>) -> (usize, String) {
     }
     (count, hasher.finalize().to_hex()[..32].to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ pub struct ProgressLog {
     topic: String,
     ahead: Option<Progress>,
     after: u64,
+    ended: bool,
 }
 
 impl ProgressLog {
@@ -72,7 +73,7 @@ impl ProgressLog {
     fn from_offset(options: &KafkaOptions, offset: Offset) -> Result<ProgressLog, ProgressError> {
         let topic = options.topics.progress.clone();
         let reader = TopicReader::open(options, &topic, offset)?;
-        Ok(ProgressLog { reader, topic, ahead: None, after: 0 })
+        Ok(ProgressLog { reader, topic, ahead: None, after: 0, ended: false })
     }
 
     /// The progress of `binding`; none if it was not published, or is older than the topic's
@@ -96,12 +97,12 @@ impl ProgressLog {
         }
     }
 
-    /// The next record; none at the end.
+    /// The next record; none at the end. What comes after that is from the asking engine itself.
     fn read(&mut self) -> Result<Option<Progress>, ProgressError> {
-        loop {
+        while !self.ended {
             match self.reader.poll(Duration::from_secs(1))? {
                 None => {}
-                Some(Entry::End) => return Ok(None),
+                Some(Entry::End) => self.ended = true,
                 Some(Entry::Record(bytes)) => {
                     let progress: Progress = serde_json::from_slice(&bytes).map_err(|error| {
                         let (topic, after) = (self.topic.clone(), self.after);
@@ -112,5 +113,6 @@ impl ProgressLog {
                 }
             }
         }
+        Ok(None)
     }
 }

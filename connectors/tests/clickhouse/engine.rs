@@ -102,6 +102,19 @@ impl Engine {
         tick.finish(self.t_ms, self.binding)
     }
 
+    /// The next tick, of one event for each (properties, payload).
+    pub fn tick_of(&mut self, events: impl Iterator<Item = (serde_json::Value, String)>) -> Tick {
+        self.t_ms += 10;
+        self.binding += 1;
+        let mut tick = Building::default();
+        for (properties, payload) in events {
+            let mut row = self.accepted(self.t_ms);
+            (row.properties, row.payload) = (properties, payload);
+            tick.add(View::Events, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        }
+        tick.finish(self.t_ms, self.binding)
+    }
+
     fn event(&mut self, tick: &mut Building) {
         let fate = self.rng.usize(..20);
         if fate >= 3 {
@@ -138,6 +151,16 @@ impl Engine {
     }
 
     fn event_at(&mut self, tick: &mut Building, published_ms: Millis) {
+        let mut row = self.accepted(published_ms);
+        let amount = self.rng.u32(..1000);
+        row.properties = json!({"amount": amount, "when": "2026-01-02T03:04:05Z"});
+        row.payload = json!({"properties": {"amount": amount}}).to_string();
+        tick.add(View::Events, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        self.truth.events.push(json!([row.account_id, row.ordinal, amount]).to_string());
+    }
+
+    /// An event without content, in the ledger.
+    fn accepted(&mut self, published_at: Millis) -> EventRow {
         let source = SOURCES[self.rng.usize(..3)];
         let (topic, partition) = (format!("cebe.events.{source}"), self.rng.i32(0..2));
         let counts = self.truth.ledger.entry((topic.clone(), partition)).or_default();
@@ -145,10 +168,8 @@ impl Engine {
         counts[0] += 1;
         counts[1] += 1;
         self.ordinal += 1;
-        let account_id = format!("acc-{}", self.rng.u8(..5));
-        let amount = self.rng.u32(..1000);
-        let row = EventRow {
-            account_id: account_id.clone(),
+        EventRow {
+            account_id: format!("acc-{}", self.rng.u8(..5)),
             team_id: String::new(),
             source_module: source.into(),
             event_name: format!("{source}.happened"),
@@ -157,9 +178,9 @@ impl Engine {
             qontak_customer_id: format!("{}", self.rng.u16(..500)),
             occurred_at: self.t_ms - self.rng.i64(0..86_400_000),
             received_at: self.t_ms,
-            published_at: published_ms,
-            properties: json!({"amount": amount, "when": "2026-01-02T03:04:05Z"}),
-            payload: json!({"properties": {"amount": amount}}).to_string(),
+            published_at,
+            properties: json!({}),
+            payload: String::new(),
             identifier_tokens: vec!["k1:aa".into()],
             topic,
             partition,
@@ -167,9 +188,7 @@ impl Engine {
             logical_time: self.t_ms,
             ordinal: self.ordinal,
             seq: 0,
-        };
-        tick.add(View::Events, self.rng.u32(..PARTITIONS), self.t_ms, &row);
-        self.truth.events.push(json!([account_id, self.ordinal, amount]).to_string());
+        }
     }
 
     fn identity(&mut self, tick: &mut Building) {

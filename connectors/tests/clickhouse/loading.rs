@@ -16,18 +16,18 @@ use crate::services::{Place, Services};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A loader that is stopped when dropped.
-struct Running {
+pub struct Running {
     loader: Option<Loader>,
     shutdown: watch::Sender<bool>,
 }
 
 impl Running {
-    fn start(config: LoaderConfig) -> anyhow::Result<Self> {
+    pub fn start(config: LoaderConfig) -> anyhow::Result<Self> {
         let (shutdown, stop) = watch::channel(false);
         Ok(Running { loader: Some(loader::run(config, stop)?), shutdown })
     }
 
-    async fn until(&mut self, t_ms: Millis) -> anyhow::Result<()> {
+    pub async fn until(&mut self, t_ms: Millis) -> anyhow::Result<()> {
         let mut status = self.loader.as_ref().context("stopped")?.status();
         let reached = status.wait_for(|status| status.complete_through_ms >= Some(t_ms));
         let reached = tokio::time::timeout(PATIENCE, reached).await.map(|reached| reached.is_ok());
@@ -192,8 +192,6 @@ pub async fn repeated_batches_change_nothing(services: &Services) -> anyhow::Res
             place.execute("TRUNCATE TABLE state_frontier").await?;
         }
     }
-    let live = engine.live(0);
-    publisher.publish(&live)?;
     place.drop_database().await
 }
 
@@ -298,7 +296,7 @@ pub async fn refused_properties_do_not_stop_the_rest(services: &Services) -> any
 pub async fn full_buffers_do_not_deadlock(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "buffers")?;
     let (mut engine, publisher) = (Engine::new(8), Publisher::new(&services.kafka, &place.prefix)?);
-    publish(&publisher, &mut engine, 100, 60)?;
+    publish(&publisher, &mut engine, 50, 80)?;
     let config = LoaderConfig {
         buffer_bytes_max: 200_000,
         batch_rows_max: 500,
@@ -357,4 +355,21 @@ pub async fn emptied_database_is_filled_again(services: &Services) -> anyhow::Re
         place.drop_database().await?;
     }
     Ok(())
+}
+
+/// What waited while ClickHouse was away is loaded in large batches.
+pub async fn backlog_is_loaded_fast(services: &Services) -> anyhow::Result<()> {
+    let place = Place::new(services, "backlog")?;
+    let (mut engine, publisher) = (Engine::new(12), Publisher::new(&services.kafka, &place.prefix)?);
+    publish(&publisher, &mut engine, 40, 2_500)?;
+    place.migrate().await?;
+    let mut running = Running::start(place.loader(&services.url))?;
+    let started = Instant::now();
+    running.until(engine.t_ms).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    let truth = &engine.truth;
+    let rows = truth.events.len() + truth.segment_changes.len() + truth.metric_changes.len();
+    println!("backlog: {rows} rows in {seconds:.2} s, {:.0} a second", rows as f64 / seconds);
+    check(&place, truth, engine.t_ms).await?;
+    place.drop_database().await
 }

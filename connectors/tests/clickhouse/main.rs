@@ -3,6 +3,7 @@
 //! Uses the servers that `CEBE_CLICKHOUSE_URL` and `CEBE_KAFKA_BROKERS` name, else starts a pair.
 
 mod engine;
+mod fuzz;
 mod loading;
 mod migrating;
 mod proxy;
@@ -46,7 +47,9 @@ fn main() -> anyhow::Result<()> {
         loading::refused_properties_do_not_stop_the_rest,
         loading::full_buffers_do_not_deadlock,
         loading::quiet_tick_is_readable_at_once,
+        loading::backlog_is_loaded_fast,
         loading::emptied_database_is_filled_again,
+        fuzz::no_accepted_event_fails_its_insert,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(services);

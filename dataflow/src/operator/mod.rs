@@ -37,7 +37,7 @@ impl<B: Default> Pending<B> {
         Pending { batches: BTreeMap::new(), capability: None }
     }
 
-    /// The batch of `time`, which `capability` must allow; none only if the message had no time.
+    /// The batch of `time`; [`Pending::hold`] on to its capability as well.
     pub fn at(&mut self, time: u64) -> &mut B {
         self.batches.entry(time).or_default()
     }

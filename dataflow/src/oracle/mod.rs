@@ -118,8 +118,8 @@ impl Oracle {
     fn version(&self, t_ms: Millis, account: &Text, segment: &Text) -> u32 {
         let so_far = self.ticks.iter().filter(|tick| tick.t_ms <= t_ms);
         let all = so_far.filter_map(|tick| tick.definitions.as_ref()).flat_map(|d| &d.segments);
-        let ours = all.filter(|s| (&s.account_id, &s.segment_id) == (account, segment));
-        ours.last().map(|s| s.version).unwrap_or_default()
+        let mut ours = all.filter(|s| (&s.account_id, &s.segment_id) == (account, segment));
+        ours.next_back().map(|s| s.version).unwrap_or_default()
     }
 
     fn group_key(&self, group: Group) -> Text {

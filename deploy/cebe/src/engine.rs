@@ -26,6 +26,9 @@ use crate::config::Config;
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
+/// An engine with nothing to do binds an empty tick this often, so that what is loaded stays
+/// known to be current: views call themselves stale after 60 seconds.
+const HEARTBEAT: Duration = Duration::from_secs(20);
 /// The most bytes of payload in one tick.
 const TICK_BYTES_MAX: usize = 16 << 20;
 /// How long Kafka may take to create topics.
@@ -116,7 +119,8 @@ impl Engine {
             }
             self.log.poll()?;
             let ranges = self.source.offer(limits);
-            if ranges.is_empty() && !self.wakeup_is_due() && !self.log.answer_due() {
+            let due = self.wakeup_is_due() || self.log.answer_due() || last.elapsed() > HEARTBEAT;
+            if ranges.is_empty() && !due {
                 continue;
             }
             last = Instant::now();

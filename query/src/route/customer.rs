@@ -20,21 +20,24 @@ pub(crate) struct Parameters {
 }
 
 // One query, so that the answer is of one moment; `complete_through` is the least of the views.
+// The canonical id is a scalar: as a constant it goes into the primary key of what follows.
 const SQL: &str = "
-WITH person AS (SELECT customer_id FROM identities WHERE account_id = ? AND qontak_customer_id = ?)
+WITH (SELECT customer_id FROM state_identities FINAL
+      WHERE account_id = {account_id:String} AND qontak_customer_id = {id:String}) AS canonical
 SELECT
-    (SELECT any(customer_id) FROM person) AS customer_id,
+    canonical AS customer_id,
     (SELECT groupArray(qontak_customer_id) FROM
         (SELECT qontak_customer_id FROM state_members FINAL
-         WHERE account_id = ? AND customer_id IN person
+         WHERE account_id = {account_id:String} AND customer_id = canonical
          ORDER BY length(qontak_customer_id), qontak_customer_id LIMIT 1000)) AS member_ids,
-    (SELECT groupArray(tuple(segment_id, entered_at, definition_version)) FROM
-        (SELECT segment_id, version AS entered_at, definition_version
-         FROM state_customer_segments FINAL
-         WHERE account_id = ? AND customer_id IN person ORDER BY segment_id)) AS segments,
-    (SELECT min(complete_through) FROM frontier WHERE view IN ('identities', 'segments'))
-        AS complete_through,
-    complete_through < now64(3, 'UTC') - INTERVAL 60 SECOND AS is_stale";
+    (SELECT groupArray(tuple(segment_id, version, definition_version)) FROM
+        (SELECT segment_id, version, definition_version FROM state_customer_segments FINAL
+         WHERE account_id = {account_id:String} AND customer_id = canonical
+         ORDER BY segment_id)) AS segments,
+    (SELECT min(state_frontier.complete_through) FROM state_frontier FINAL
+     WHERE view IN ('identities', 'segments')) AS complete_through,
+    complete_through < now64(3, 'UTC') - INTERVAL 60 SECOND AS is_stale
+SETTINGS max_threads = 1";
 
 /// The canonical id, the members, the segments, and the time for which this is true.
 pub(crate) async fn get(
@@ -57,7 +60,8 @@ pub(crate) async fn get(
         .map_err(|_| unavailable("clickhouse does not answer in time"))??;
     if row["customer_id"].as_str().is_none_or(str::is_empty) {
         let detail = format!("account {account_id} has no customer {id}");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_customer", detail));
+        let unknown = Problem::new(StatusCode::NOT_FOUND, "unknown_customer", detail);
+        return Err(unknown.as_of(row["complete_through"].clone()));
     }
     Ok(Json(shown(&account_id, &row)))
 }
@@ -67,11 +71,9 @@ async fn person(state: &AppState, account_id: &str, id: &str) -> Result<Value, P
         state.queries.acquire().await.map_err(|_| unavailable("the server is shutting down"))?;
     let mut cursor = state
         .clickhouse
-        .query(SQL)
-        .bind(account_id)
-        .bind(id)
-        .bind(account_id)
-        .bind(account_id)
+        .query_raw(SQL)
+        .param("account_id", account_id)
+        .param("id", id)
         .fetch_bytes("JSONEachRow")?;
     let bytes = cursor.collect().await?;
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();

@@ -97,12 +97,13 @@ fn what_no_engine_writes_is_damage() {
     refused(|b| b.first_ordinal = 5, "first ordinal");
     refused(|b| b.ranges.swap(0, 1), "not sorted");
     refused(|b| b.ranges[1] = b.ranges[0].clone(), "not sorted");
-    refused(|b| b.ranges[0].from = 9, "do not fit");
+    refused(|b| b.ranges[0].from = 9, "goes on at 10 and not at 9");
+    refused(|b| b.ranges[0].from = 11, "goes on at 10 and not at 11");
     refused(|b| b.ranges[0].records = 0, "do not fit");
     refused(|b| b.ranges[0].records = 3, "do not fit");
     refused(|b| b.ranges[0].to = 10, "do not fit");
     refused(|b| b.ranges[0].records = u64::MAX, "do not fit");
-    refused(|b| b.ranges[1].from = -1, "do not fit");
+    refused(|b| b.ranges[1].from = -1, "goes on at 0 and not at -1");
 }
 
 #[test]

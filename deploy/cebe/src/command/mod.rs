@@ -17,13 +17,19 @@ use serde_json::{Value, json};
 use crate::config::Config;
 
 const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
+/// A running engine takes a record in within a tick.
+const IN_FORCE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Appends a control record, if the control state would take it.
+/// Appends a control record, if the control state would take it, and waits until it is in force.
 fn publish_control(config: &Config, mut record: Value) -> anyhow::Result<()> {
     record["changed_by"] = json!(std::env::var("USER").unwrap_or_else(|_| "unknown".into()));
     let record = record.to_string();
     ControlState::new().apply(record.as_bytes())?;
-    control::publish(&config.kafka_options(), record.as_bytes(), KAFKA_PATIENCE)?;
+    let kafka = config.kafka_options();
+    let offset = control::publish(&kafka, record.as_bytes(), KAFKA_PATIENCE)?;
+    if !control::wait_in_force(&kafka, offset, IN_FORCE_PATIENCE)? {
+        eprintln!("kept, and in force as soon as an engine runs: none has taken it in so far");
+    }
     Ok(())
 }
 

@@ -144,15 +144,17 @@ fn build() -> anyhow::Result<PathBuf> {
     let own = env::current_exe()?;
     let folder = own.parent().context("this program is in no folder")?;
     let mut build = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    build.args(["build", "--package", "cebe"]);
+    // By name of the binary, as the alias for the demo does: the same features, built once.
+    build.args(["build", "--bin", "cebe"]);
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     if folder.ends_with("release") {
         build.arg("--release");
     }
     // Where cargo is not there, the binary may be.
     if let Ok(status) = build.status() {
-        ensure!(status.success(), "cargo build --package cebe failed");
+        ensure!(status.success(), "cargo build --bin cebe failed");
     }
     let binary = folder.join("cebe");
-    ensure!(binary.is_file(), "{}: not built: cargo build --package cebe", binary.display());
+    ensure!(binary.is_file(), "{}: not built: cargo build --bin cebe", binary.display());
     Ok(binary)
 }

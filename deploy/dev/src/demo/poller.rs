@@ -24,7 +24,7 @@ impl Poller {
     pub fn start(services: &Services) -> anyhow::Result<Poller> {
         let stop = Arc::new(AtomicBool::new(false));
         let latencies_ms = Arc::new(Mutex::new(Vec::new()));
-        let last = services.query("SELECT max(ordinal) FROM cebe.events")?;
+        let last = services.query("SELECT max(ordinal) FROM cebe.landing_events")?;
         let last = last.trim().parse().context("max(ordinal) is not a number")?;
         let (services, stopped, seen) = (services.clone(), stop.clone(), latencies_ms.clone());
         let thread = thread::spawn(move || poll(&services, last, &stopped, &seen));
@@ -60,7 +60,7 @@ fn poll(
     while !stopping {
         stopping = stop.load(Ordering::Relaxed);
         let answer = services.query(&format!(
-            "SELECT ordinal, toUnixTimestamp64Milli(published_at) FROM cebe.events \
+            "SELECT ordinal, toUnixTimestamp64Milli(published_at) FROM cebe.landing_events \
              WHERE ordinal > {last}"
         ))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

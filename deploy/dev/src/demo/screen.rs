@@ -47,7 +47,7 @@ impl Screen {
     /// What to try next.
     pub fn farewell(&self, services: &Services) {
         println!(
-            "\nThe services go on running (stop them: cargo run -p cebe-dev -- down). Try:\n\n  \
+            "\nThe services go on running (stop them: cargo run --bin cebe-dev -- down). Try:\n\n  \
              curl -s '{url}/?user={user}&password={password}' --data-binary \\\n    \"SELECT * FROM \
              cebe.metric_values ORDER BY denominator DESC LIMIT 5 FORMAT PrettyCompact\"\n\n  SELECT \
              * FROM cebe.segment_changes ORDER BY logical_time DESC LIMIT 10\n  SELECT customer_id, \

@@ -1,0 +1,35 @@
+//! What one request may cost, and what it did cost.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use metrics::{counter, histogram};
+
+use crate::problem::Problem;
+
+/// The largest body of a request.
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
+/// Longer than any query, so that this only ends what hangs elsewhere.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Ends a request that takes too long; counts and times each by its route, never by its path, which
+/// holds ids.
+pub(crate) async fn apply(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "the request took too long: try again in a moment";
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Problem::new(status, "unavailable", detail).into_response()
+        }
+    };
+    let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let status = response.status().as_u16().to_string();
+    counter!("cebe_http_requests_total", "route" => route.clone(), "status" => status).increment(1);
+    histogram!("cebe_http_request_seconds", "route" => route).record(started.elapsed());
+    response
+}

@@ -1,0 +1,186 @@
+//! The API over a real ClickHouse: the one that `CEBE_CLICKHOUSE_URL` names, else one of its own.
+
+use std::env;
+use std::sync::Arc;
+
+use anyhow::ensure;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use cebe_connectors::migrate::migrate;
+use cebe_query::health::Health;
+use cebe_query::{AppState, app};
+use clickhouse::Client;
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::from_args();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let (server, guard) = server(folder.path())?;
+    let database = format!("test_api_{}", std::process::id());
+    runtime.block_on(fill(&server, &database))?;
+    let clickhouse = server.clone().with_database(&database);
+    let context = Arc::new((runtime, clickhouse));
+    macro_rules! trials {
+        ($($case:ident),*) => { vec![$({
+            let context = context.clone();
+            Trial::test(stringify!($case), move || {
+                let result = context.0.block_on($case(context.1.clone()));
+                result.map_err(|error: anyhow::Error| Failed::from(format!("{error:#}")))
+            })
+        }),*] };
+    }
+    let conclusion = libtest_mimic::run(
+        &arguments,
+        trials![
+            any_member_finds_the_person,
+            accounts_are_apart,
+            hostile_ids_are_only_ids,
+            wrong_requests_say_what_is_wrong,
+            absent_clickhouse_is_503,
+            readiness_lists_its_parts
+        ],
+    );
+    let drop = format!("DROP DATABASE {database}");
+    context.0.block_on(server.query_raw(&drop).execute())?;
+    std::mem::drop(guard);
+    conclusion.exit()
+}
+
+fn server(folder: &std::path::Path) -> anyhow::Result<(Client, Option<cebe_dev::Guard>)> {
+    if let Ok(url) = env::var("CEBE_CLICKHOUSE_URL") {
+        let client = Client::default().with_url(url);
+        return Ok(match (env::var("CEBE_CLICKHOUSE_USER"), env::var("CEBE_CLICKHOUSE_PASSWORD")) {
+            (Ok(user), Ok(password)) => (client.with_user(user).with_password(password), None),
+            _ => (client, None),
+        });
+    }
+    let guard = cebe_dev::Guard::up(cebe_dev::Options::new(folder))?;
+    let client = Client::default()
+        .with_url(&guard.clickhouse_url)
+        .with_user(&guard.clickhouse_user)
+        .with_password(&guard.clickhouse_password);
+    Ok((client, Some(guard)))
+}
+
+/// In account a: 9 and 10 are one person, known by 10 before; 11 is erased. In account b: another 9.
+async fn fill(server: &Client, database: &str) -> anyhow::Result<()> {
+    migrate(server, database).await?;
+    let client = server.clone().with_database(database).with_setting("async_insert", "0");
+    for statement in [
+        "INSERT INTO landing_identities VALUES
+            ('a', '10', '', '10', 'event', '2026-01-01 00:00:00.001', 0, 0),
+            ('a', '10', '10', '9', 'merge', '2026-01-01 00:00:00.002', 0, 0),
+            ('a', '9', '', '9', 'event', '2026-01-01 00:00:00.002', 1, 0),
+            ('a', '11', '', '11', 'event', '2026-01-01 00:00:00.002', 2, 0),
+            ('a', '11', '11', '', 'erase', '2026-01-01 00:00:00.003', 0, 1),
+            ('b', '9', '', '9', 'event', '2026-01-01 00:00:00.002', 3, 0)",
+        "INSERT INTO landing_segments VALUES
+            ('a', 'vip', '10', 'entered', 'event', 1, '2026-01-01 00:00:00.001', 0, 0),
+            ('a', 'vip', '10', 'exited', 'merge', 1, '2026-01-01 00:00:00.002', 0, 1),
+            ('a', 'vip', '9', 'entered', 'merge', 2, '2026-01-01 00:00:00.002', 1, 0),
+            ('b', 'cold', '9', 'entered', 'event', 1, '2026-01-01 00:00:00.002', 2, 0)",
+        "INSERT INTO state_frontier SELECT arrayJoin(['identities', 'segments', 'events']),
+            '2026-01-01 00:00:00.003', now64()",
+    ] {
+        client.query_raw(statement).execute().await?;
+    }
+    Ok(())
+}
+
+fn router(clickhouse: Client) -> Router {
+    app(AppState::new(clickhouse, Health::starting(&[]), None))
+}
+
+async fn get(router: Router, uri: &str) -> anyhow::Result<(StatusCode, String, String)> {
+    let response = router.oneshot(Request::get(uri).body(Body::empty())?).await?;
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let (status, kind) = (response.status(), kind.unwrap_or_default().to_owned());
+    let body = to_bytes(response.into_body(), 1 << 20).await?;
+    Ok((status, kind, String::from_utf8(body.to_vec())?))
+}
+
+async fn check(client: &Client, uri: &str, expect: Value) -> anyhow::Result<()> {
+    let (status, _, body) = get(router(client.clone()), uri).await?;
+    let body: Value = serde_json::from_str(&body)?;
+    ensure!(status == StatusCode::OK && body == expect, "{uri}: {status} {body}");
+    Ok(())
+}
+
+async fn check_problem(client: &Client, uri: &str, expect: u16, names: &str) -> anyhow::Result<()> {
+    let (status, kind, body) = get(router(client.clone()), uri).await?;
+    let problem: Value = serde_json::from_str(&body)?;
+    ensure!(kind == "application/problem+json", "{uri}: {kind}");
+    ensure!(status == expect && problem["status"] == expect, "{uri}: {status} {body}");
+    ensure!(problem["detail"].as_str().is_some_and(|text| text.contains(names)), "{uri}: {body}");
+    Ok(())
+}
+
+async fn any_member_finds_the_person(client: Client) -> anyhow::Result<()> {
+    let person = json!({
+        "account_id": "a", "customer_id": "9", "member_ids": ["9", "10"],
+        "segments": [{"segment_id": "vip", "entered_at": "2026-01-01T00:00:00.002Z", "definition_version": 2}],
+        "complete_through": "2026-01-01T00:00:00.003Z", "is_stale": true
+    });
+    check(&client, "/v1/customers/9?account_id=a", person.clone()).await?;
+    check(&client, "/v1/customers/10?account_id=a", person).await
+}
+
+async fn accounts_are_apart(client: Client) -> anyhow::Result<()> {
+    let person = json!({
+        "account_id": "b", "customer_id": "9", "member_ids": ["9"],
+        "segments": [{"segment_id": "cold", "entered_at": "2026-01-01T00:00:00.002Z", "definition_version": 1}],
+        "complete_through": "2026-01-01T00:00:00.003Z", "is_stale": true
+    });
+    check(&client, "/v1/customers/9?account_id=b", person).await?;
+    check_problem(&client, "/v1/customers/10?account_id=b", 404, "10").await?;
+    check_problem(&client, "/v1/customers/9?account_id=c", 404, "9").await
+}
+
+async fn hostile_ids_are_only_ids(client: Client) -> anyhow::Result<()> {
+    for id in ["'%20OR%201=1%20--", "%5C'", "%7Bid:String%7D", "%3F", "%00", "%09%0A", "%F0%9F%98%80"] {
+        check_problem(&client, &format!("/v1/customers/{id}?account_id=a"), 404, "").await?;
+        check_problem(&client, &format!("/v1/customers/9?account_id={id}"), 404, "").await?;
+    }
+    Ok(())
+}
+
+async fn wrong_requests_say_what_is_wrong(client: Client) -> anyhow::Result<()> {
+    check_problem(&client, "/v1/customers/9", 400, "account_id").await?;
+    check_problem(&client, "/v1/customers/9?account_id=", 400, "account_id").await?;
+    let long = "x".repeat(65);
+    check_problem(&client, &format!("/v1/customers/{long}?account_id=a"), 400, "id has 65").await?;
+    check_problem(&client, "/v1/customers/11?account_id=a", 404, "11").await?;
+    let (_, _, body) = get(router(client.clone()), "/v1/customers/11?account_id=a").await?;
+    let problem: Value = serde_json::from_str(&body)?;
+    ensure!(problem["complete_through"] == "2026-01-01T00:00:00.003Z", "{body}");
+    check_problem(&client, "/v1/nothing", 404, "path").await?;
+    let post = Request::post("/v1/customers/9").body(Body::empty())?;
+    let response = router(client).oneshot(post).await?;
+    ensure!(response.status() == StatusCode::METHOD_NOT_ALLOWED, "{:?}", response.status());
+    Ok(())
+}
+
+async fn absent_clickhouse_is_503(_: Client) -> anyhow::Result<()> {
+    let nobody = Client::default().with_url("http://127.0.0.1:1");
+    check_problem(&nobody, "/v1/customers/9?account_id=a", 503, "clickhouse").await
+}
+
+async fn readiness_lists_its_parts(client: Client) -> anyhow::Result<()> {
+    let health = Health::starting(&["engine", "kafka"]);
+    let router = app(AppState::new(client, health.clone(), None));
+    let (live, _, _) = get(router.clone(), "/livez").await?;
+    let (ready, _, body) = get(router.clone(), "/readyz").await?;
+    ensure!(live == StatusCode::OK && ready == StatusCode::SERVICE_UNAVAILABLE);
+    ensure!(body == "[-]engine starting\n[-]kafka starting\n", "{body}");
+    health.set("engine", Ok(()));
+    health.set("kafka", Ok(()));
+    let (ready, _, body) = get(router.clone(), "/readyz").await?;
+    ensure!(ready == StatusCode::OK && body == "ok\n", "{body}");
+    let (_, _, body) = get(router, "/readyz?verbose").await?;
+    ensure!(body == "[+]engine ok\n[+]kafka ok\n", "{body}");
+    Ok(())
+}
