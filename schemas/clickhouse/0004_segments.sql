@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS state_customer_segments
 )
 ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY (account_id, customer_id, segment_id)
+SETTINGS index_granularity = 512
 COMMENT 'The segments of each person, newest version: segment_members in the order that a lookup by person needs.';
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS landing_segments_to_customers TO state_customer_segments

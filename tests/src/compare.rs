@@ -13,15 +13,17 @@ pub fn loaded(system: &System, prefix: &str) -> anyhow::Result<Answers> {
     let of = format!("FROM cebe.{{}} WHERE startsWith(account_id, '{prefix}')");
     let from = |view: &str| of.replace("{}", view);
     let mut answers = Answers::default();
-    for row in system.rows(&format!(
-        "SELECT account_id, source_module, idempotency_key {}",
-        from("events")
-    ))? {
+    for row in system
+        .rows(&format!("SELECT account_id, source_module, idempotency_key {}", from("events")))?
+    {
         let key = (text(&row, 0), text(&row, 1), text(&row, 2));
         ensure!(answers.events.insert(key.clone()), "{key:?} is there twice");
     }
     answers.identities = system
-        .rows(&format!("SELECT account_id, qontak_customer_id, customer_id {}", from("identities")))?
+        .rows(&format!(
+            "SELECT account_id, qontak_customer_id, customer_id {}",
+            from("identities")
+        ))?
         .iter()
         .map(|row| ((text(row, 0), text(row, 1)), text(row, 2)))
         .collect::<Identities>();

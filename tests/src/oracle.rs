@@ -175,7 +175,8 @@ impl History {
             }
         }
         for ((account, broadcast), persons) in by_broadcast {
-            let reached: Vec<&Times> = persons.values().filter(|(sent, _)| !sent.is_empty()).collect();
+            let reached: Vec<&Times> =
+                persons.values().filter(|(sent, _)| !sent.is_empty()).collect();
             let answered = |(sent, replied): &&&Times| {
                 sent.iter().any(|s| replied.iter().any(|r| s <= r && *r <= s + 72 * HOUR_MS))
             };
@@ -188,12 +189,7 @@ impl History {
     }
 }
 
-fn latest<K: Ord, V>(
-    map: &mut BTreeMap<K, (Stamp, V)>,
-    key: K,
-    stamp: Stamp,
-    value: V,
-) {
+fn latest<K: Ord, V>(map: &mut BTreeMap<K, (Stamp, V)>, key: K, stamp: Stamp, value: V) {
     if map.get(&key).is_none_or(|(held, _)| *held < stamp) {
         map.insert(key, (stamp, value));
     }

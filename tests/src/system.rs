@@ -61,7 +61,6 @@ impl System {
             }
         }
         command.env("CEBE_TOKENS_DEVELOPMENT", "true");
-        command.env("CEBE_ENGINE_DATA_DIR", self.folder.path().join("engine"));
         command
     }
 
@@ -74,11 +73,17 @@ impl System {
 
     /// Starts an engine and does not wait.
     pub fn spawn_engine(&self) -> anyhow::Result<Engine> {
+        self.spawn_engine_in("engine")
+    }
+
+    /// As [`System::spawn_engine`], with its key index in a folder called `name`.
+    pub fn spawn_engine_in(&self, name: &str) -> anyhow::Result<Engine> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = self.folder.path().join(format!("engine-{port}.log"));
         let child = self
             .command()
             .env("CEBE_HTTP_LISTEN", format!("127.0.0.1:{port}"))
+            .env("CEBE_ENGINE_DATA_DIR", self.folder.path().join(name))
             .arg("run")
             .stderr(Stdio::from(File::create(&log)?))
             .spawn()

@@ -60,15 +60,24 @@ fn adapt(records: &[Record]) -> AdaptedTick {
 }
 
 fn events(tick: &AdaptedTick) -> Vec<&EventRow> {
-    tick.rows.iter().filter_map(|row| if let Row::Event(row) = row { Some(row) } else { None }).collect()
+    tick.rows
+        .iter()
+        .filter_map(|row| if let Row::Event(row) = row { Some(row) } else { None })
+        .collect()
 }
 
 fn rejected(tick: &AdaptedTick) -> Vec<&RejectedRow> {
-    tick.rows.iter().filter_map(|row| if let Row::Rejected(row) = row { Some(row) } else { None }).collect()
+    tick.rows
+        .iter()
+        .filter_map(|row| if let Row::Rejected(row) = row { Some(row) } else { None })
+        .collect()
 }
 
 fn ledger(tick: &AdaptedTick) -> Vec<&LedgerRow> {
-    tick.rows.iter().filter_map(|row| if let Row::Ledger(row) = row { Some(row) } else { None }).collect()
+    tick.rows
+        .iter()
+        .filter_map(|row| if let Row::Ledger(row) = row { Some(row) } else { None })
+        .collect()
 }
 
 #[test]
@@ -116,10 +125,7 @@ fn a_control_record_that_is_wrong_is_rejected_and_changes_nothing() {
     assert_eq!(*adapter.control(), before);
     let rows = rejected(&tick);
     let reasons: Vec<_> = rows.iter().map(|r| (r.offset, &*r.reason, &*r.pointer)).collect();
-    assert_eq!(
-        reasons,
-        [(5, "schema_violation", "/sources/ads"), (6, "malformed_json", "")]
-    );
+    assert_eq!(reasons, [(5, "schema_violation", "/sources/ads"), (6, "malformed_json", "")]);
     assert!(!format!("{rows:?}").contains(canary), "{rows:?}");
     assert!(ledger(&tick).is_empty());
 }
@@ -132,8 +138,11 @@ fn definitions_are_told_first_and_when_they_change() {
         tick.input.definitions.map(|definitions| definitions.segments.len())
     };
     let segment = |id: &str| {
-        control(1, json!({"segments": [{"segment_id": id, "account_id": "a",
-            "when": {"did": "broadcast.replied"}}]}))
+        control(
+            1,
+            json!({"segments": [{"segment_id": id, "account_id": "a",
+            "when": {"did": "broadcast.replied"}}]}),
+        )
     };
     assert_eq!(told(T, None), Some(0), "the shipped ones");
     assert_eq!(told(T + 1, None), None);
@@ -194,11 +203,10 @@ fn attributes_hold_identifiers_and_are_cleared() {
     };
     let further = (Slot::Further, Some(further));
     check(json!({"phone": "0812-3456-7890"}), &[(Slot::Phone, Some(phone)), further]);
-    check(json!({"phone": null, "email": "n/a"}), &[
-        (Slot::Phone, None),
-        (Slot::Email, None),
-        further,
-    ]);
+    check(
+        json!({"phone": null, "email": "n/a"}),
+        &[(Slot::Phone, None), (Slot::Email, None), further],
+    );
     check(json!({}), &[further]);
 }
 

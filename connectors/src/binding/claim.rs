@@ -129,7 +129,12 @@ impl Claim {
     ///
     /// # Errors
     /// [`ClaimError`]: this engine must stop.
-    pub fn read(&mut self, reading: &Reading, chain: &Chain, now_ms: u64) -> Result<(), ClaimError> {
+    pub fn read(
+        &mut self,
+        reading: &Reading,
+        chain: &Chain,
+        now_ms: u64,
+    ) -> Result<(), ClaimError> {
         match reading {
             Reading::Late => Ok(()),
             Reading::Claim(claim) => {

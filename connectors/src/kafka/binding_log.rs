@@ -201,12 +201,13 @@ impl BindingLog {
                 let message = BaseRecord::<(), [u8]>::to(&self.options.topics.bindings)
                     .partition(0)
                     .payload(&bytes);
-                self.producer
-                    .send(message)
-                    .map_err(|(error, _)| ClientError { action: "append a binding".into(), error })?;
+                self.producer.send(message).map_err(|(error, _)| ClientError {
+                    action: "append a binding".into(),
+                    error,
+                })?;
                 sent = Some(Instant::now());
             }
-            self.read(Duration::from_millis(5))?;
+            self.read(Duration::from_millis(100))?;
             self.producer.poll(Duration::ZERO);
         }
         Ok(())

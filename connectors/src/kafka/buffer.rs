@@ -40,7 +40,9 @@ pub(super) enum Taken {
     /// Its last record has not been read yet.
     NotYet,
     /// It holds another number of records than was bound, or not the last one.
-    Different { found: u64 },
+    Different {
+        found: u64,
+    },
 }
 
 impl PartitionBuffer {

@@ -154,7 +154,8 @@ impl ClientError {
         move |error| ClientError { action: action.into(), error }
     }
 
-    /// Whether waiting may help: the broker is away, starting, or moving a partition.
+    /// Whether waiting may help: the broker is away, has just started and does not know its topics
+    /// yet, or a partition moves.
     pub fn is_transient(&self) -> bool {
         match &self.error {
             KafkaError::Transaction(error) => error.is_retriable(),
@@ -188,6 +189,9 @@ fn is_transient(code: Code) -> bool {
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::OffsetNotAvailable
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
     )
 }
 

@@ -9,8 +9,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::{ClientError, KafkaOptions};
-use crate::binding::LogRecord;
 use super::reader::{Entry, TopicReader};
+use crate::binding::LogRecord;
 
 /// An engine may have bound a record before anybody looks: so many bindings back is far enough.
 const LOOK_BACK: i64 = 1_000;
@@ -32,12 +32,11 @@ pub fn publish(
         .producer(&[("message.timeout.ms", &millis)])
         .create_with_context(outcome.clone())
         .map_err(ClientError::on(action()))?;
-    let message =
-        BaseRecord::<(), [u8]>::to(&options.topics.control).partition(0).payload(record);
+    let message = BaseRecord::<(), [u8]>::to(&options.topics.control).partition(0).payload(record);
     producer.send(message).map_err(|(error, _)| ClientError { action: action(), error })?;
     let deadline = Instant::now() + timeout + Duration::from_secs(1);
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(Duration::from_millis(2));
+        producer.poll(Duration::from_millis(20));
     }
     let delivered = outcome.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     delivered.unwrap_or(Err(KafkaError::Canceled)).map_err(ClientError::on(action()))

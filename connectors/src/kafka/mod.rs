@@ -9,9 +9,9 @@
 //! * [`control`]: appends a control record.
 
 pub mod binding_log;
+mod buffer;
 pub mod client;
 pub mod control;
-mod buffer;
 mod discovery;
 pub(crate) mod reader;
 pub mod source;

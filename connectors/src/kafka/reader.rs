@@ -52,16 +52,11 @@ impl TopicReader {
             }
             Some(Err(KafkaError::PartitionEOF(_))) => Ok(Some(Entry::End)),
             Some(Err(error)) => {
+                // A topic may be unknown for a moment after a broker has started.
                 let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
                     || matches!(
                         error.rdkafka_error_code(),
-                        Some(
-                            Code::AutoOffsetReset
-                                | Code::UnknownTopic
-                                | Code::UnknownPartition
-                                | Code::UnknownTopicOrPartition
-                                | Code::TopicAuthorizationFailed
-                        )
+                        Some(Code::AutoOffsetReset | Code::TopicAuthorizationFailed)
                     );
                 let error = ClientError { action: format!("read {}", self.topic), error };
                 if fatal {

@@ -78,7 +78,8 @@ fn create(
     let action = || format!("create topics on {}", options.brokers);
     let admin: AdminClient<DefaultClientContext> =
         options.admin().create().map_err(ClientError::on(action()))?;
-    let settings = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let settings =
+        AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
     let results = futures_executor::block_on(admin.create_topics(topics, &settings))
         .map_err(ClientError::on(action()))?;
     for result in results {

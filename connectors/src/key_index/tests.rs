@@ -135,9 +135,13 @@ fn history() -> impl Strategy<Value = Vec<(Millis, Vec<u8>)>> {
 enum After {
     Nothing,
     /// The process dies; the replay begins at a fraction of what was done.
-    Crash { from: f64 },
+    Crash {
+        from: f64,
+    },
     /// A snapshot is durable here, and the index forgets.
-    Snapshot { limit: usize },
+    Snapshot {
+        limit: usize,
+    },
 }
 
 fn after() -> impl Strategy<Value = After> {

@@ -162,7 +162,8 @@ mod tests {
         let tick = |t_ms, rows| Tick { t_ms, binding: 1, rows, offset: t_ms };
         batch.push(tick(5, vec![((View::Events, 0), vec![row(3, "a"), row(4, "b")])]));
         batch.push(tick(9, vec![]));
-        let rows = vec![((View::Events, 1), vec![row(0, "c")]), ((View::Ledger, 0), vec![row(7, "d")])];
+        let rows =
+            vec![((View::Events, 1), vec![row(0, "c")]), ((View::Ledger, 0), vec![row(7, "d")])];
         batch.push(tick(12, rows));
         assert_eq!((batch.first_ms, batch.through_ms, batch.ticks), (5, 12, 3));
         assert_eq!((batch.row_count, batch.bytes, batch.progress_offset), (4, 4, 13));

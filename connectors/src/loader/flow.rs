@@ -105,8 +105,7 @@ async fn start(
 }
 
 async fn loaded_through(client: &clickhouse::Client) -> clickhouse::error::Result<Option<Millis>> {
-    const SQL: &str =
-        "SELECT count(), toUnixTimestamp64Milli(min(complete_through)) FROM frontier";
+    const SQL: &str = "SELECT count(), toUnixTimestamp64Milli(min(complete_through)) FROM frontier";
     let (views, through_ms): (u64, i64) = client.query(SQL).fetch_one().await?;
     Ok((views > 0).then_some(through_ms))
 }
@@ -235,7 +234,8 @@ impl Flow {
 
     /// Metrics, and a warning if a tick does not become whole.
     fn report(&mut self) {
-        let oldest_ms = if self.next.is_empty() { self.gather.next_t_ms() } else { Some(self.next.first_ms) };
+        let oldest_ms =
+            if self.next.is_empty() { self.gather.next_t_ms() } else { Some(self.next.first_ms) };
         let lag_ms = oldest_ms.map_or(0, |t_ms| now_ms().saturating_sub(t_ms).max(0));
         gauge!("cebe_loader_lag_seconds").set(lag_ms as f64 / 1e3);
         gauge!("cebe_loader_buffered_rows").set((self.gather.rows() + self.next.row_count) as f64);

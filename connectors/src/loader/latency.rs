@@ -81,12 +81,14 @@ mod tests {
 
     #[test]
     fn latencies_are_grouped_by_source_and_minute() {
-        let published = |source: &str, published_ms| Publication {
-            source_module: source.into(),
-            published_ms,
-        };
-        let publications =
-            [published("a", 59_999), published("a", 60_000), published("a", 60_001), published("b", 90_000)];
+        let published =
+            |source: &str, published_ms| Publication { source_module: source.into(), published_ms };
+        let publications = [
+            published("a", 59_999),
+            published("a", 60_000),
+            published("a", 60_001),
+            published("b", 90_000),
+        ];
         let propagation = propagation(publications.iter(), 60_010);
         let flat: Vec<_> = propagation
             .iter()

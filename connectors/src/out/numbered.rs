@@ -80,7 +80,7 @@ pub fn number(
     let mut next_seq: BTreeMap<(View, u32, Millis), u32> = BTreeMap::new();
     let mut entries: BTreeMap<(View, u32), (u32, blake3::Hasher)> = BTreeMap::new();
     for (Place { view, t_ms, key, .. }, mut row) in placed {
-        let partition = partition(view, &key);
+        let partition = partition(&key);
         let seq = count(next_seq.entry((view, partition, t_ms)), view)?;
         *seq_of(&mut row) = seq;
         let json = |error| NumberError::Json { view, error };
@@ -194,9 +194,9 @@ fn place(row: &Row) -> Place {
 }
 
 /// The partition of a key: SipHash without a secret, so that every reader can compute it.
-fn partition(view: View, key: &[String]) -> u32 {
+fn partition(key: &[String]) -> u32 {
     let parts: Vec<&[u8]> = key.iter().map(String::as_bytes).collect();
-    let hash = IdKey::new([0; 16]).hash(view as u8, &parts);
+    let hash = IdKey::new([0; 16]).hash(b'p', &parts);
     (hash % u128::from(OUT_PARTITIONS)) as u32
 }
 

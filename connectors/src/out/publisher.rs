@@ -143,29 +143,33 @@ impl Publisher {
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => message = back,
                 outcome => return outcome.map_err(|(error, _)| error),
             }
-            self.producer.poll(Duration::from_millis(1));
+            self.pause();
         }
     }
 
-    /// Waits until every record is acknowledged, or has failed. The client's own flush looks only
-    /// every 100 ms.
+    /// Waits until every record is acknowledged, or has failed.
     fn deliver(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + self.options.transaction_timeout;
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > deadline {
                 return Err(KafkaError::Flush(Code::OperationTimedOut));
             }
-            self.producer.poll(Duration::from_millis(1));
+            self.pause();
         }
         Ok(())
     }
 
+    /// Serves the client and waits a little. Its own flush looks every 100 ms, and its poll spins
+    /// through the last millisecond of a timeout.
+    fn pause(&self) {
+        self.producer.poll(Duration::ZERO);
+        std::thread::sleep(Duration::from_micros(200));
+    }
+
     fn failure(&self, action: &str, error: KafkaError) -> Failure {
         if let Some((code, reason)) = self.producer.client().fatal_error() {
-            let fenced = matches!(
-                code,
-                Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced
-            );
+            let fenced =
+                matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced);
             tracing::error!(%code, reason, "the transactional producer has failed");
             return Failure::Fatal(if fenced {
                 PublishError::Fenced { id: self.options.transactional_id.clone() }
@@ -215,8 +219,12 @@ fn producer(
     kafka: &KafkaOptions,
     options: &PublisherOptions,
 ) -> Result<BaseProducer<Context>, PublishError> {
-    let timeout_ms = options.transaction_timeout.as_millis().to_string();
+    let timeout_ms = options.transaction_timeout.as_millis();
+    // librdkafka wants each request to end before its transaction.
+    let request_ms = timeout_ms.min(30_000).to_string();
+    let timeout_ms = timeout_ms.to_string();
     let fixed = [
+        ("socket.timeout.ms", request_ms.as_str()),
         ("transactional.id", options.transactional_id.as_str()),
         ("transaction.timeout.ms", &timeout_ms),
         ("delivery.report.only.error", "true"),

@@ -375,7 +375,13 @@ impl Publisher {
         self.send(PROGRESS_TOPIC, 0, tick.progress.through, &progress)
     }
 
-    pub fn send(&self, topic: &str, partition: i32, t_ms: Millis, value: &str) -> anyhow::Result<()> {
+    pub fn send(
+        &self,
+        topic: &str,
+        partition: i32,
+        t_ms: Millis,
+        value: &str,
+    ) -> anyhow::Result<()> {
         let topic = format!("{}{topic}", self.prefix);
         let record: BaseRecord<'_, (), str> =
             BaseRecord::to(&topic).partition(partition).timestamp(t_ms).payload(value);

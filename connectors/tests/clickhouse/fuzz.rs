@@ -18,15 +18,14 @@ const EVENTS: usize = 4_000;
 
 pub async fn no_accepted_event_fails_its_insert(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "fuzz")?;
-    let (mut engine, publisher) = (Engine::new(11), Publisher::new(&services.kafka, &place.prefix)?);
+    let (mut engine, publisher) =
+        (Engine::new(11), Publisher::new(&services.kafka, &place.prefix)?);
     let seed = std::env::var("CEBE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("CEBE_FUZZ_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
-    let judge = Judge {
-        catalogue: Arc::new(Catalogue::shipped()?),
-        keys: Arc::new(Keys::development()),
-    };
+    let judge =
+        Judge { catalogue: Arc::new(Catalogue::shipped()?), keys: Arc::new(Keys::development()) };
     let control = ControlState::with_unlisted(Ingestion::On);
 
     let (mut events, mut rejected) = (Vec::new(), 0);
@@ -41,7 +40,8 @@ pub async fn no_accepted_event_fails_its_insert(services: &Services) -> anyhow::
     ensure!(rejected < 2 * EVENTS, "{rejected} records were rejected: the fuzz tries too little");
 
     fits_without_help(&place, &events).await.with_context(|| format!("seed {seed}"))?;
-    let tick = engine.tick_of(events.iter().map(|event| (event.properties.clone(), event.payload.clone())));
+    let tick = engine
+        .tick_of(events.iter().map(|event| (event.properties.clone(), event.payload.clone())));
     publisher.publish(&tick)?;
     let mut running = Running::start(place.loader(&services.url))?;
     running.until(engine.t_ms).await?;
@@ -62,7 +62,8 @@ pub async fn no_accepted_event_fails_its_insert(services: &Services) -> anyhow::
 /// of their leaves is a path of its own.
 async fn fits_without_help(place: &Place<'_>, events: &[ValidEvent]) -> anyhow::Result<()> {
     place.migrate().await?;
-    let table = "CREATE TABLE strict (number UInt64, properties JSON) ENGINE = MergeTree ORDER BY number";
+    let table =
+        "CREATE TABLE strict (number UInt64, properties JSON) ENGINE = MergeTree ORDER BY number";
     place.execute(table).await?;
     let lines = events.iter().enumerate().map(|(number, event)| {
         json!({"number": number, "properties": event.properties}).to_string() + "\n"
@@ -71,10 +72,13 @@ async fn fits_without_help(place: &Place<'_>, events: &[ValidEvent]) -> anyhow::
     let mut insert = client.insert_formatted_with("INSERT INTO strict FORMAT JSONEachRow");
     insert.send(lines.collect::<String>().into_bytes().into()).await?;
     insert.end().await?;
-    let paths = events.iter().enumerate().map(|(number, event)| {
-        json!([number, leaves(&event.properties)]).to_string()
-    });
-    place.expect("SELECT number, length(JSONAllPaths(properties)) FROM strict", paths.collect()).await
+    let paths = events
+        .iter()
+        .enumerate()
+        .map(|(number, event)| json!([number, leaves(&event.properties)]).to_string());
+    place
+        .expect("SELECT number, length(JSONAllPaths(properties)) FROM strict", paths.collect())
+        .await
 }
 
 fn leaves(value: &serde_json::Value) -> usize {
@@ -99,7 +103,12 @@ fn record(rng: &mut Rng) -> String {
     format!(
         r#"{{"event_name":"broadcast.sent","schema_version":1,"source_module":"broadcast","idempotency_key":"{:x}","account_id":"a","qontak_customer_id":"1","occurred_at":{},"properties":{{"broadcast_id":"b-{broadcast}"{}}}{}}}"#,
         rng.u128(..),
-        json!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64) - 7_200_000),
+        json!(
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |d| d.as_millis() as i64)
+                - 7_200_000
+        ),
         members(rng, 3),
         if rng.bool() { members(rng, 2) } else { String::new() },
     )
@@ -124,7 +133,15 @@ fn value(rng: &mut Rng, depth: usize) -> String {
         6 => format!("-{}{:07}", u64::MAX, rng.u32(..)),
         7 => format!("{}e{}", rng.i8(..), rng.i16(-400..300)),
         8 => ["0", "-0", "-0.0", "1.0", "1e0", "0.1e-7"][rng.usize(..6)].into(),
-        9 => ["\"2026-01-02\"", "\"2026-01-02T03:04:05Z\"", "\"1\"", "\"true\"", "\"\"", "\"2026-01-02 03:04:05.123456789\""][rng.usize(..6)].into(),
+        9 => [
+            "\"2026-01-02\"",
+            "\"2026-01-02T03:04:05Z\"",
+            "\"1\"",
+            "\"true\"",
+            "\"\"",
+            "\"2026-01-02 03:04:05.123456789\"",
+        ][rng.usize(..6)]
+        .into(),
         10 | 11 => text(rng),
         12..15 => object(rng, depth - 1),
         _ => {
@@ -137,8 +154,32 @@ fn value(rng: &mut Rng, depth: usize) -> String {
 /// Few different ones, so that keys repeat and paths meet.
 fn text(rng: &mut Rng) -> String {
     const PARTS: [&str; 26] = [
-        "a", "b", "a", "b", ".", ".", "_", "[", "]", "`", "\\\"", "\\\\", "\\u0000", "\\n", " ", ":", "Int64",
-        "^", "é", "😀", "\\ud83d\\ude00", "\\ud800", "%2E", "SKIP", "\u{202e}", "'",
+        "a",
+        "b",
+        "a",
+        "b",
+        ".",
+        ".",
+        "_",
+        "[",
+        "]",
+        "`",
+        "\\\"",
+        "\\\\",
+        "\\u0000",
+        "\\n",
+        " ",
+        ":",
+        "Int64",
+        "^",
+        "é",
+        "😀",
+        "\\ud83d\\ude00",
+        "\\ud800",
+        "%2E",
+        "SKIP",
+        "\u{202e}",
+        "'",
     ];
     let parts: String = (0..rng.usize(..4)).map(|_| PARTS[rng.usize(..PARTS.len())]).collect();
     format!("\"{parts}\"")

@@ -54,7 +54,10 @@ impl Drop for Running {
 /// Every view says what it should, while parts are not merged.
 async fn check(place: &Place<'_>, truth: &Truth, through_ms: Millis) -> anyhow::Result<()> {
     place
-        .expect("SELECT account_id, ordinal, properties.amount::UInt32 FROM events", truth.events.clone())
+        .expect(
+            "SELECT account_id, ordinal, properties.amount::UInt32 FROM events",
+            truth.events.clone(),
+        )
         .await?;
     check_state(place, truth, "").await?;
     place
@@ -72,7 +75,10 @@ async fn check(place: &Place<'_>, truth: &Truth, through_ms: Millis) -> anyhow::
         )
         .await?;
     place
-        .expect("SELECT topic, partition, offset, reason FROM rejected_events", truth.rejected.clone())
+        .expect(
+            "SELECT topic, partition, offset, reason FROM rejected_events",
+            truth.rejected.clone(),
+        )
         .await?;
     let ledger = truth.ledger.iter().map(|((topic, partition), [read, a, d, r, s])| {
         json!([topic, partition, read, a, d, r, s, 0]).to_string()
@@ -105,7 +111,10 @@ async fn check_state(place: &Place<'_>, truth: &Truth, suffix: &str) -> anyhow::
         json!([a, s, c, format_rfc3339(*entered), version]).to_string()
     });
     place
-        .expect(&format!("SELECT {columns} FROM segment_members{suffix}"), members.clone().collect())
+        .expect(
+            &format!("SELECT {columns} FROM segment_members{suffix}"),
+            members.clone().collect(),
+        )
         .await?;
     if suffix.is_empty() {
         let columns = columns.replace("entered_at", "version");
@@ -114,11 +123,18 @@ async fn check_state(place: &Place<'_>, truth: &Truth, suffix: &str) -> anyhow::
     }
     let metrics = truth.metrics.iter().map(|((a, g), (n, d))| json!([a, g, n, d]).to_string());
     let columns = "account_id, group_key, numerator, denominator";
-    let sql = format!("SELECT {columns} FROM metric_values{suffix} WHERE abs(rate - numerator / denominator) < 1e-9");
+    let sql = format!(
+        "SELECT {columns} FROM metric_values{suffix} WHERE abs(rate - numerator / denominator) < 1e-9"
+    );
     place.expect(&sql, metrics.collect()).await
 }
 
-fn publish(publisher: &Publisher, engine: &mut Engine, ticks: usize, events: usize) -> anyhow::Result<()> {
+fn publish(
+    publisher: &Publisher,
+    engine: &mut Engine,
+    ticks: usize,
+    events: usize,
+) -> anyhow::Result<()> {
     for _ in 0..ticks {
         publisher.publish(&engine.tick(events))?;
     }
@@ -164,7 +180,7 @@ pub async fn lost_rows_show_in_the_ledger(services: &Services) -> anyhow::Result
     place.execute("DELETE FROM landing_events WHERE ordinal % 10 = 0").await?;
     let lost = engine.truth.events.iter().filter(|row| {
         let row: (String, u64, u32) = serde_json::from_str(row).unwrap();
-        row.1 % 10 == 0
+        row.1.is_multiple_of(10)
     });
     place.expect(differences, vec![format!("[{}]", lost.count())]).await?;
     place.drop_database().await
@@ -180,13 +196,17 @@ pub async fn repeated_batches_change_nothing(services: &Services) -> anyhow::Res
     }
     for round in 0..4 {
         // A crash before the frontier was written: everything is loaded again, in batches cut otherwise.
-        let config = LoaderConfig { batch_rows_max: 100 + 400 * round, ..place.loader(&services.url) };
+        let config =
+            LoaderConfig { batch_rows_max: 100 + 400 * round, ..place.loader(&services.url) };
         let mut running = Running::start(config)?;
         running.until(engine.t_ms).await?;
         running.stop()?;
         check(&place, &engine.truth, engine.t_ms).await?;
         let copies = "SELECT count() >= ".to_owned()
-            + &format!("{} FROM landing_segments", engine.truth.segment_changes.len() * (round + 1));
+            + &format!(
+                "{} FROM landing_segments",
+                engine.truth.segment_changes.len() * (round + 1)
+            );
         place.expect(&copies, vec!["[1]".into()]).await?;
         if round < 3 {
             place.execute("TRUNCATE TABLE state_frontier").await?;
@@ -286,9 +306,18 @@ pub async fn refused_properties_do_not_stop_the_rest(services: &Services) -> any
     let mut running = Running::start(place.loader(&services.url))?;
     running.until(engine.t_ms).await?;
     place.expect("SELECT ordinal FROM events WHERE properties.amount IS NULL", stripped).await?;
-    let all: usize =
-        tick.rows.iter().filter(|((view, _), _)| *view == View::Events).map(|(_, rows)| rows.len()).sum();
-    place.expect("SELECT count(), countIf(payload LIKE '%amount%') FROM events", vec![format!("[{all},{all}]")]).await?;
+    let all: usize = tick
+        .rows
+        .iter()
+        .filter(|((view, _), _)| *view == View::Events)
+        .map(|(_, rows)| rows.len())
+        .sum();
+    place
+        .expect(
+            "SELECT count(), countIf(payload LIKE '%amount%') FROM events",
+            vec![format!("[{all},{all}]")],
+        )
+        .await?;
     place.drop_database().await
 }
 
@@ -319,14 +348,18 @@ pub async fn quiet_tick_is_readable_at_once(services: &Services) -> anyhow::Resu
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let started = Instant::now();
-        let published_ms = (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?).as_millis();
+        let published_ms =
+            (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?).as_millis();
         publisher.publish(&engine.live(published_ms as Millis))?;
         let committed = started.elapsed();
         running.until(engine.t_ms).await?;
         latencies_ms.push((started.elapsed() - committed).as_millis());
     }
     latencies_ms.sort_unstable();
-    println!("quiet tick: commit to frontier p50 {} ms, max {} ms", latencies_ms[10], latencies_ms[19]);
+    println!(
+        "quiet tick: commit to frontier p50 {} ms, max {} ms",
+        latencies_ms[10], latencies_ms[19]
+    );
     let count = "SELECT sum(events) FROM propagation WHERE minute > now() - INTERVAL 10 MINUTE";
     place.expect(count, vec!["[20]".into()]).await?;
     for row in place.rows("SELECT source_module, events, p50_ms, p99_ms, max_ms FROM propagation WHERE minute > now() - INTERVAL 10 MINUTE").await? {
@@ -340,7 +373,8 @@ pub async fn quiet_tick_is_readable_at_once(services: &Services) -> anyhow::Resu
 
 pub async fn emptied_database_is_filled_again(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "emptied")?;
-    let (mut engine, publisher) = (Engine::new(10), Publisher::new(&services.kafka, &place.prefix)?);
+    let (mut engine, publisher) =
+        (Engine::new(10), Publisher::new(&services.kafka, &place.prefix)?);
     publish(&publisher, &mut engine, 10, 20)?;
     for _ in 0..2 {
         let mut running = Running::start(place.loader(&services.url))?;
@@ -360,7 +394,8 @@ pub async fn emptied_database_is_filled_again(services: &Services) -> anyhow::Re
 /// What waited while ClickHouse was away is loaded in large batches.
 pub async fn backlog_is_loaded_fast(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "backlog")?;
-    let (mut engine, publisher) = (Engine::new(12), Publisher::new(&services.kafka, &place.prefix)?);
+    let (mut engine, publisher) =
+        (Engine::new(12), Publisher::new(&services.kafka, &place.prefix)?);
     publish(&publisher, &mut engine, 40, 2_500)?;
     place.migrate().await?;
     let mut running = Running::start(place.loader(&services.url))?;

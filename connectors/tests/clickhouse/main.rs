@@ -57,6 +57,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn run(case: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(case).map_err(|error| format!("{error:#}").into())
 }

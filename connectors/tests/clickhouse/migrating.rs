@@ -49,7 +49,8 @@ pub async fn changed_migration_is_refused(services: &Services) -> anyhow::Result
 pub async fn everything_is_commented(services: &Services) -> anyhow::Result<()> {
     let place = Place::without_topics(services, "comments");
     place.migrate().await?;
-    let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = ''";
+    let tables =
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = ''";
     place.expect(tables, Vec::new()).await?;
     let columns = "SELECT table, name FROM system.columns WHERE database = currentDatabase()
         AND comment = '' AND table NOT IN (SELECT name FROM system.tables

@@ -20,9 +20,12 @@ pub struct Services {
 impl Services {
     /// Those that the environment names, or a pair of its own.
     pub fn start() -> anyhow::Result<Self> {
-        if let (Ok(kafka), Ok(url)) = (env::var("CEBE_KAFKA_BROKERS"), env::var("CEBE_CLICKHOUSE_URL")) {
+        if let (Ok(kafka), Ok(url)) =
+            (env::var("CEBE_KAFKA_BROKERS"), env::var("CEBE_CLICKHOUSE_URL"))
+        {
             let or_empty = |name| env::var(name).unwrap_or_default();
-            let (user, password) = (or_empty("CEBE_CLICKHOUSE_USER"), or_empty("CEBE_CLICKHOUSE_PASSWORD"));
+            let (user, password) =
+                (or_empty("CEBE_CLICKHOUSE_USER"), or_empty("CEBE_CLICKHOUSE_PASSWORD"));
             return Ok(Services { kafka, url, user, password, _guard: None });
         }
         let folder = tempfile::tempdir()?;
@@ -39,7 +42,11 @@ impl Services {
     /// A client of the server at `url`, which may be a proxy.
     pub fn client(&self, url: &str) -> Client {
         let client = Client::default().with_url(url);
-        if self.user.is_empty() { client } else { client.with_user(&self.user).with_password(&self.password) }
+        if self.user.is_empty() {
+            client
+        } else {
+            client.with_user(&self.user).with_password(&self.password)
+        }
     }
 }
 

@@ -45,7 +45,9 @@ fn an_engine_may_not_bind_before_it_has_taken_over() {
 }
 
 /// Binds nothing of its own accord, only answers, until told to stop.
-fn running(options: &KafkaOptions) -> (thread::JoinHandle<BindingLog>, std::sync::mpsc::Sender<()>) {
+fn running(
+    options: &KafkaOptions,
+) -> (thread::JoinHandle<BindingLog>, std::sync::mpsc::Sender<()>) {
     let mut log = holder(options, "running");
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let engine = thread::spawn(move || {
@@ -69,8 +71,11 @@ fn a_second_engine_learns_that_another_is_running() {
     let begun = Instant::now();
     let mut second = open_log(&options, "second").unwrap();
     let error = second.take_over().unwrap_err();
-    assert!(matches!(&error, BindingLogError::Claim(ClaimError::Running { generation: 1, engine })
-        if engine.starts_with("running-")), "{error}");
+    assert!(
+        matches!(&error, BindingLogError::Claim(ClaimError::Running { generation: 1, engine })
+        if engine.starts_with("running-")),
+        "{error}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(5));
     drop(stop);
     engine.join().unwrap().bind(range(0, 1)).unwrap();

@@ -3,6 +3,7 @@
 
 mod binding_log;
 mod engine;
+mod faults;
 mod publisher;
 mod source;
 mod support;

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use cebe_connectors::binding::{Binding, Digest};
 use cebe_connectors::kafka::KafkaOptions;
 use cebe_connectors::out::numbered::{Numbered, OutRecord, number};
 use cebe_connectors::out::progress_log::{self, ProgressLog};
 use cebe_connectors::out::publisher::{PublishError, Publisher, PublisherOptions};
-use cebe_connectors::binding::{Binding, Digest};
 use cebe_schemas::row::{LedgerRow, Row};
 use cebe_schemas::view::{OUT_PARTITIONS, View};
 
@@ -48,18 +48,19 @@ fn open(options: &KafkaOptions) -> Publisher {
     Publisher::open(options, publisher).unwrap()
 }
 
-/// What is on the ledger's topic, by partition.
-fn published(options: &KafkaOptions) -> BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>, i64)>> {
+/// Key, value and timestamp of records.
+type ByPartition = BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>, i64)>>;
+
+/// What is on the ledger's topic.
+fn published(options: &KafkaOptions) -> ByPartition {
     (0..OUT_PARTITIONS)
         .map(|p| (p, read_all(options, &options.topics.out(View::Ledger), p as i32)))
         .filter(|(_, records)| !records.is_empty())
         .collect()
 }
 
-fn expected<'a>(
-    records: impl IntoIterator<Item = &'a OutRecord>,
-) -> BTreeMap<u32, Vec<(Vec<u8>, Vec<u8>, i64)>> {
-    let mut by_partition: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+fn expected<'a>(records: impl IntoIterator<Item = &'a OutRecord>) -> ByPartition {
+    let mut by_partition: ByPartition = BTreeMap::new();
     for r in records {
         let record = (r.key.clone(), r.value.clone(), r.t_ms);
         by_partition.entry(r.partition).or_default().push(record);

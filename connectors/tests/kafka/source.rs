@@ -6,9 +6,7 @@ use cebe_connectors::kafka::source::{Limits, Record, Source, SourceError, Source
 use cebe_connectors::kafka::{KafkaOptions, control, topics};
 use rdkafka::producer::Producer;
 
-use crate::support::{
-    Squad, TIMEOUT, add_partitions, delete_records_before, delete_topic, fresh,
-};
+use crate::support::{Squad, TIMEOUT, add_partitions, delete_records_before, delete_topic, fresh};
 
 const ALL: Limits = Limits { records: 1_000_000, bytes: 1 << 30 };
 
@@ -157,8 +155,7 @@ fn a_small_buffer_holds_back_and_loses_nothing() {
         all.extend(source.take(&ranges).unwrap());
         bindings.push(ranges);
     }
-    let mut found: Vec<String> =
-        payloads(&all).into_iter().map(str::to_owned).collect();
+    let mut found: Vec<String> = payloads(&all).into_iter().map(str::to_owned).collect();
     found.sort_by_key(|n| n.parse::<u32>().unwrap());
     assert_eq!(found, numbers);
 

@@ -29,8 +29,13 @@ fn brokers() -> &'static str {
 
 /// The engine's topics under a prefix that nobody else has.
 pub fn fresh() -> KafkaOptions {
+    fresh_on(brokers())
+}
+
+/// As [`fresh`], on another broker than the shared one.
+pub fn fresh_on(brokers: &str) -> KafkaOptions {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let mut options = KafkaOptions::new(brokers());
+    let mut options = KafkaOptions::new(brokers);
     let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     options.topics = Topics::prefixed(&format!("test-{nanos:x}-{next}."));
@@ -66,9 +71,13 @@ impl Squad {
         Squad(config(options).set("linger.ms", "0").create().unwrap())
     }
 
+    /// One that a broker's death does not discourage.
+    pub fn patient(options: &KafkaOptions) -> Squad {
+        Squad(config(options).set("enable.idempotence", "true").create().unwrap())
+    }
+
     pub fn transactional(options: &KafkaOptions, id: &str) -> Squad {
-        let producer: BaseProducer =
-            config(options).set("transactional.id", id).create().unwrap();
+        let producer: BaseProducer = config(options).set("transactional.id", id).create().unwrap();
         producer.init_transactions(TIMEOUT).unwrap();
         Squad(producer)
     }
@@ -82,10 +91,11 @@ impl Squad {
             let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload);
             self.0.send(record).map_err(|(error, _)| error).unwrap();
         }
-        let deadline = Instant::now() + TIMEOUT;
+        let deadline = Instant::now() + 4 * TIMEOUT;
         while self.0.in_flight_count() > 0 {
             assert!(Instant::now() < deadline, "not delivered");
-            self.0.poll(Duration::from_millis(1));
+            self.0.poll(Duration::ZERO);
+            std::thread::sleep(Duration::from_micros(200));
         }
     }
 }
@@ -141,8 +151,7 @@ pub fn delete_records_before(options: &KafkaOptions, topic: &str, offset: i64) {
 }
 
 pub fn delete_topic(options: &KafkaOptions, topic: &str) {
-    let results = futures_executor::block_on(
-        admin(options).delete_topics(&[topic], &AdminOptions::new()),
-    );
+    let results =
+        futures_executor::block_on(admin(options).delete_topics(&[topic], &AdminOptions::new()));
     assert!(results.unwrap().iter().all(Result::is_ok));
 }

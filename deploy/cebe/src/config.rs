@@ -244,11 +244,7 @@ impl Config {
 }
 
 /// Path below `root` and text of every `.json` file in `folder`.
-fn json_files(
-    root: &Path,
-    folder: &Path,
-    found: &mut Vec<(String, String)>,
-) -> anyhow::Result<()> {
+fn json_files(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

@@ -9,8 +9,8 @@ use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::{Binding, LOGIC_VERSION};
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
-use cebe_connectors::kafka::topics;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
+use cebe_connectors::kafka::topics;
 use cebe_connectors::key_index::disk::DiskKeyIndex;
 use cebe_connectors::out::numbered::{Numbered, compare, number};
 use cebe_connectors::out::progress_log::{self, ProgressLog};
@@ -105,10 +105,8 @@ impl Engine {
 
     /// Binds and publishes until `stop`.
     pub fn run(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
-        let limits = Limits {
-            records: self.config.engine.tick_records_max as usize,
-            bytes: TICK_BYTES_MAX,
-        };
+        let limits =
+            Limits { records: self.config.engine.tick_records_max as usize, bytes: TICK_BYTES_MAX };
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
         while !stop.load(Ordering::Relaxed) {

@@ -61,7 +61,7 @@ pub(crate) async fn get(
     if row["customer_id"].as_str().is_none_or(str::is_empty) {
         let detail = format!("account {account_id} has no customer {id}");
         let unknown = Problem::new(StatusCode::NOT_FOUND, "unknown_customer", detail);
-        return Err(unknown.as_of(row["complete_through"].clone()));
+        return Err(unknown.at(row["complete_through"].clone()));
     }
     Ok(Json(shown(&account_id, &row)))
 }

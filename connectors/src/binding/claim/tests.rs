@@ -48,7 +48,9 @@ impl Engine {
         }
         let record = match self.claim.next(&self.chain, now_ms) {
             Action::Claim(claim) => Some(LogRecord::Claim(claim)),
-            Action::TakeOver(generation) | Action::Answer(generation) => Some(self.bind(generation)),
+            Action::TakeOver(generation) | Action::Answer(generation) => {
+                Some(self.bind(generation))
+            }
             Action::Nothing if bind => self.claim.holding().map(|generation| self.bind(generation)),
             Action::Nothing | Action::Wait(_) => None,
         };
@@ -110,10 +112,7 @@ fn a_frozen_engine_that_wakes_is_fenced_and_does_no_harm() {
     let head = b.chain.head().clone();
     a.send(&mut log);
     a.read(&log, 900);
-    assert_eq!(
-        a.stopped,
-        Some(ClaimError::Fenced { generation: 2, engine: "b".to_owned() })
-    );
+    assert_eq!(a.stopped, Some(ClaimError::Fenced { generation: 2, engine: "b".to_owned() }));
     b.read(&log, 900);
     assert_eq!((b.stopped.as_ref(), b.chain.head()), (None, &head));
 }

@@ -60,7 +60,8 @@ impl Person {
         Standing {
             canonical: Some(canonical.clone()),
             truths,
-            next_change: next.and_then(|at| u64::try_from(at).ok()),
+            // Whatever a definition says, nobody is woken twice for one time.
+            next_change: next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > time),
         }
     }
 

@@ -49,6 +49,7 @@ pub fn evaluate(
         rate(metric, events, truths);
     }
     debug_assert!(truths.is_sorted());
+    debug_assert!(next_change.is_none_or(|next| next > now_ms));
     next_change
 }
 
@@ -75,20 +76,19 @@ fn did(
     end: impl Fn(Millis) -> Millis,
 ) -> (bool, Option<Millis>) {
     let mut begun = times.partition_point(|t| *t <= now);
-    let change = if begun >= n {
-        // True until the n-th latest ends, unless later ones take over by then.
-        let mut until = end(times[begun - n]);
-        while begun < times.len() && times[begun] <= until {
-            begun += 1;
-            until = end(times[begun - n]);
-        }
-        return (true, (until < Millis::MAX).then_some(until));
-    } else {
+    if begun < n {
         // False until one begins before the (n − 1)-th before it has ended.
-        let window = |last: &usize| times[*last] < end(times[last + 1 - n]);
-        (begun.max(n - 1)..times.len()).find(window).map(|last| times[last])
-    };
-    (false, change)
+        let completes = |last: &usize| times[*last] < end(times[last + 1 - n]);
+        let next = (begun.max(n - 1)..times.len()).find(completes);
+        return (false, next.map(|last| times[last]));
+    }
+    // True until the n-th latest ends, unless later ones take over by then.
+    let mut until = end(times[begun - n]);
+    while begun < times.len() && times[begun] <= until {
+        begun += 1;
+        until = end(times[begun - n]);
+    }
+    (true, (until < Millis::MAX).then_some(until))
 }
 
 /// Pushes one row for each group with a denominator event.

@@ -35,7 +35,8 @@ fn publish_control(config: &Config, mut record: Value) -> anyhow::Result<()> {
 
 /// The sources that have a topic.
 fn topic_list(config: &Config) -> anyhow::Result<BTreeSet<String>> {
-    topics::list_sources(&config.kafka_options(), KAFKA_PATIENCE).context("sources cannot be listed")
+    topics::list_sources(&config.kafka_options(), KAFKA_PATIENCE)
+        .context("sources cannot be listed")
 }
 
 /// The wall clock.
