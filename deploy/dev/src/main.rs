@@ -32,7 +32,7 @@ const EXAMPLES: &str = "Examples:
   cebe-dev up                            start both, create the topics, print how to reach them
   export $(cebe-dev up)                  the same, into the shell's environment
   cebe-dev status --json | jq .kafka     ports, process, health, log files
-  cebe-dev --dir /tmp/second up          another pair beside the first
+  cebe-dev --dir ../second up            another pair beside the first
   cebe-dev demo --for 20s --json         everything at once, with a summary
   cebe-dev down --purge                  stop both and forget their data";
 

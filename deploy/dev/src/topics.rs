@@ -32,7 +32,7 @@ pub struct Topic {
 }
 
 /// Every topic, in the order of the flow.
-pub const TOPICS: [Topic; 21] = [
+pub const TOPICS: [Topic; 20] = [
     topic("cebe.events.cdp", 4, FOR_EVER),
     topic("cebe.events.broadcast", 4, FOR_EVER),
     topic("cebe.events.ads", 4, FOR_EVER),
@@ -54,7 +54,6 @@ pub const TOPICS: [Topic; 21] = [
     topic("cebe.out.rejected", 8, DAYS_30),
     topic("cebe.out.ledger", 8, DAYS_30),
     topic("cebe.out.progress", 1, DAYS_30),
-    topic("cebe.dlq", 1, DAYS_30),
 ];
 
 const fn topic(name: &'static str, partitions: u8, retention_ms: i64) -> Topic {
