@@ -1,6 +1,7 @@
 //! What every Kafka client of the engine has in common.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cebe_schemas::view::{self, View};
@@ -224,26 +225,42 @@ impl Quiet {
         }
         due
     }
+
+    /// Warns of an error after which reading goes on. That Kafka is away is said elsewhere.
+    pub(crate) fn retrying(&mut self, error: &ClientError) {
+        if !error.is_transient() && self.due() {
+            tracing::warn!(%error, "trying again");
+        }
+    }
 }
 
-/// Sends what librdkafka has to say to `tracing`.
+/// Sends what librdkafka has to say to `tracing`: that Kafka is away as one line in a while for all
+/// clients together, the details at debug level.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Context;
 
+static AWAY: Mutex<Quiet> = Mutex::new(Quiet(None));
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
+        use RDKafkaLogLevel::{Alert, Critical, Emerg};
         match level {
-            Emerg | Alert | Critical | Error => tracing::warn!(facility, "librdkafka: {message}"),
-            Warning | Notice | Info => tracing::info!(facility, "librdkafka: {message}"),
-            Debug => tracing::debug!(facility, "librdkafka: {message}"),
+            Emerg | Alert | Critical => tracing::warn!(facility, "librdkafka: {message}"),
+            _ => tracing::debug!(facility, "librdkafka: {message}"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is an answer that was asked for.
-        if error.rdkafka_error_code() != Some(Code::PartitionEOF) {
+        let code = error.rdkafka_error_code();
+        let away = code.is_some_and(is_transient);
+        if code == Some(Code::PartitionEOF) {
+            // Not an error: a reader has asked to be told.
+        } else if !away {
             tracing::warn!(%error, reason, "kafka client");
+        } else if AWAY.lock().unwrap_or_else(PoisonError::into_inner).due() {
+            tracing::warn!(reason, "kafka cannot be reached; the clients keep trying");
+        } else {
+            tracing::debug!(%error, reason, "kafka client");
         }
     }
 }
@@ -255,7 +272,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
         if let Err((error, _)) = result {
-            tracing::warn!(%error, "kafka: a record was not delivered");
+            tracing::debug!(%error, "a record was not delivered; it is sent again");
         }
     }
 }

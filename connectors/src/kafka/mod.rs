@@ -4,15 +4,12 @@
 //! * [`client`]: options, topic names, and what to do while a broker is away.
 //! * [`topics`]: creates the engine's topics.
 //! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
-//! * [`source`]: the records of `cebe.events.*` and `cebe.control`, in the order of the bindings;
-//!   `discovery` finds new topics and partitions beside it.
+//! * [`source`]: the records of `cebe.events.*` and `cebe.control`, in the order of the bindings.
 //! * [`control`]: appends a control record.
 
 pub mod binding_log;
-mod buffer;
 pub mod client;
 pub mod control;
-mod discovery;
 pub(crate) mod reader;
 pub mod source;
 pub mod topics;

@@ -31,6 +31,11 @@ impl TopicReader {
         offset: Offset,
     ) -> Result<TopicReader, ClientError> {
         let consumer = options.consumer(&[("enable.partition.eof", "true")])?;
+        // Without knowing the leader first, the client looks for it only once a second.
+        with_retries(|| {
+            let action = ClientError::on(format!("find {topic}"));
+            consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).map_err(action)
+        })?;
         let mut assignment = TopicPartitionList::new();
         assignment
             .add_partition_offset(topic, 0, offset)
@@ -62,9 +67,7 @@ impl TopicReader {
                 if fatal {
                     return Err(error);
                 }
-                if self.complaints.due() {
-                    tracing::warn!(%error, "trying again");
-                }
+                self.complaints.retrying(&error);
                 Ok(None)
             }
         }
@@ -77,9 +80,8 @@ impl TopicReader {
     ) -> Result<(i64, i64), ClientError> {
         let consumer = options.consumer(&[])?;
         with_retries(|| {
-            consumer
-                .fetch_watermarks(topic, 0, Duration::from_secs(5))
-                .map_err(ClientError::on(format!("find the end of {topic}")))
+            let action = ClientError::on(format!("find the end of {topic}"));
+            consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)).map_err(action)
         })
     }
 }

@@ -14,22 +14,28 @@ use crate::support::{Squad, TIMEOUT, fresh_on};
 /// Kills the broker when it is dropped.
 struct Broker {
     options: cebe_dev::Options,
+    address: String,
     _dir: tempfile::TempDir,
 }
 
 impl Broker {
-    fn start() -> (Broker, String) {
+    fn start() -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let options = cebe_dev::Options::new(dir.path());
         let address = cebe_dev::kafka::start(&options).unwrap();
-        (Broker { options, _dir: dir }, address)
+        Broker { options, address, _dir: dir }
     }
 
-    /// Away for `pause`, without warning.
+    /// Away for `pause`, without warning. Clients find it only where it was.
     fn crash(&self, pause: Duration) {
         cebe_dev::kafka::kill(&self.options).unwrap();
         thread::sleep(pause);
-        cebe_dev::kafka::start(&self.options).unwrap();
+        if cebe_dev::kafka::start(&self.options).unwrap() != self.address {
+            // The engine would wait for ever, as it should.
+            let _ = cebe_dev::kafka::kill(&self.options);
+            eprintln!("the broker could not come back at {}", self.address);
+            std::process::exit(101);
+        }
     }
 }
 
@@ -43,8 +49,8 @@ impl Drop for Broker {
 fn a_broker_that_dies_costs_time_and_nothing_else() {
     const RECORDS: usize = 900;
     let _ = tracing_subscriber::fmt().with_test_writer().try_init();
-    let (broker, address) = Broker::start();
-    let options = fresh_on(&address);
+    let broker = Broker::start();
+    let options = fresh_on(&broker.address);
     topics::create_source(&options, "cdp", 3, TIMEOUT).unwrap();
     control::publish(&options, br#"{"sources": {"cdp": "on"}}"#, TIMEOUT).unwrap();
     let dir = tempfile::tempdir().unwrap();

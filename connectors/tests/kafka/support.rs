@@ -113,6 +113,7 @@ pub fn read_all(
         .set("enable.auto.commit", "false")
         .create()
         .unwrap();
+    consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     consumer.assign(&assignment).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 
-use super::client::{ClientError, Consumer, KafkaOptions, Topics, with_retries};
+use crate::kafka::client::{ClientError, Consumer, KafkaOptions, Topics, with_retries};
 
 const EVERY: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(5);
