@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fact::AttributeValue;
+use crate::id::{Subject, Token};
 use crate::time::Millis;
 
 /// Why something changed. When several apply the first of this list is published (product §9.3).
@@ -48,6 +50,46 @@ pub struct TickOutput {
     pub next_wakeup_ms: Option<Millis>,
 }
 
+/// Why a customer is kept from being linked (product §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quarantine {
+    /// It holds an identifier that too many customers hold.
+    Holders,
+    /// It would be part of a person of too many members.
+    Members,
+}
+
+impl Quarantine {
+    /// The name in tables and topics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quarantine::Holders => "holders",
+            Quarantine::Members => "members",
+        }
+    }
+}
+
+/// What is known of a person as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Profile {
+    /// All customer ids of the person, shortlex; the first is the canonical one.
+    pub member_ids: Vec<Arc<str>>,
+    /// (name, value), sorted by name.
+    pub attributes: Vec<(Arc<str>, Arc<AttributeValue>)>,
+    /// The teams of its events, sorted.
+    pub team_ids: Vec<Arc<str>>,
+}
+
+/// When the events of a person happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seen {
+    /// The earliest.
+    pub first_ms: Millis,
+    /// The latest.
+    pub last_ms: Millis,
+}
+
 /// One key of one view has another value than before.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
@@ -64,6 +106,32 @@ pub enum Change {
         /// Why.
         cause: Cause,
     },
+    /// A person has another profile than before.
+    Customer {
+        /// The tenant.
+        account_id: Arc<str>,
+        /// Canonical id of the person.
+        customer_id: Arc<str>,
+        /// Before; none: there was no such person.
+        old: Option<Arc<Profile>>,
+        /// Now; none: there is no such person any more.
+        new: Option<Arc<Profile>>,
+        /// Why.
+        cause: Cause,
+    },
+    /// The first or the last event of a person is another than before.
+    Seen {
+        /// The tenant.
+        account_id: Arc<str>,
+        /// Canonical id of the person.
+        customer_id: Arc<str>,
+        /// Before; none: it had no event.
+        old: Option<Seen>,
+        /// Now; none: it has no event any more.
+        new: Option<Seen>,
+        /// Why.
+        cause: Cause,
+    },
     /// A person entered or left a segment.
     Segment {
         /// The tenant.
@@ -74,7 +142,7 @@ pub enum Change {
         customer_id: Arc<str>,
         /// Entered, or exited.
         entered: bool,
-        /// Version of the definition in force.
+        /// Version of the definition when the person entered; 0 if it was only asserted.
         definition_version: u32,
         /// Why.
         cause: Cause,
@@ -91,6 +159,23 @@ pub enum Change {
         old: Rate,
         /// Now.
         new: Rate,
+        /// Why.
+        cause: Cause,
+    },
+    /// A customer is kept from being linked, or no longer.
+    Quarantine {
+        /// The tenant.
+        account_id: Arc<str>,
+        /// Which protection.
+        reason: Quarantine,
+        /// The identifier that too many hold; none for a person of too many members.
+        token: Option<Token>,
+        /// Tells persons of too many members from each other; none for an identifier.
+        cluster: Option<Subject>,
+        /// One holder, or one member.
+        qontak_customer_id: Arc<str>,
+        /// That began, or ended.
+        entered: bool,
         /// Why.
         cause: Cause,
     },

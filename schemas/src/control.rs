@@ -117,10 +117,7 @@ impl ControlState {
             unlisted,
             sources: BTreeMap::new(),
             settings: Settings::default(),
-            definitions: Arc::new(Definitions {
-                segments: Vec::new(),
-                metrics: vec![Arc::new(Metric::reply_rate())],
-            }),
+            definitions: Arc::new(Definitions { segments: Vec::new(), metrics: Metric::shipped() }),
         }
     }
 

@@ -25,6 +25,19 @@ pub struct Segment {
     pub version: u32,
     /// Who belongs to it.
     pub when: Clause,
+    /// What readers of the definition are told.
+    pub about: About,
+}
+
+/// A definition as readers are told of it; the dataflow does not look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Given by the author.
+    pub title: Option<Arc<str>>,
+    /// The definition as it was given: one JSON object.
+    pub definition: Arc<str>,
+    /// Who put it in force; `cebe` for what is shipped.
+    pub changed_by: Arc<str>,
 }
 
 /// One clause of a segment.
@@ -50,23 +63,62 @@ pub struct Metric {
     pub account_id: Option<Arc<str>>,
     /// Unique within the account.
     pub metric: Arc<str>,
+    /// Given by the author, 1 if absent.
+    pub version: u32,
     /// Opens a window.
     pub denominator: EventType,
     /// Is credited to a window.
     pub numerator: EventType,
     /// Width of the window.
     pub within_ms: Millis,
+    /// What readers of the definition are told.
+    pub about: About,
 }
 
 impl Metric {
-    /// `reply_rate`: replies that name their broadcast, within 72 hours of its `sent`.
-    pub fn reply_rate() -> Metric {
-        Metric {
-            account_id: None,
-            metric: "reply_rate".into(),
-            denominator: EventType::named("broadcast.sent"),
-            numerator: EventType::named("broadcast.replied"),
-            within_ms: 72 * 3_600_000,
-        }
+    /// The metrics that hold for every account.
+    pub fn shipped() -> Vec<Arc<Metric>> {
+        let metric = |id: &str,
+                      title: &str,
+                      denominator: &str,
+                      numerator: &str,
+                      group_by: &str,
+                      within_hours: Millis| {
+            let definition = serde_json::json!({
+                "metric": id, "title": title, "denominator": denominator, "numerator": numerator,
+                "group_by": group_by, "within": format!("{within_hours}h"),
+            });
+            Arc::new(Metric {
+                account_id: None,
+                metric: id.into(),
+                version: 1,
+                denominator: EventType::named(denominator),
+                numerator: EventType::named(numerator),
+                within_ms: within_hours * 3_600_000,
+                about: About {
+                    title: Some(title.into()),
+                    definition: definition.to_string().into(),
+                    changed_by: "cebe".into(),
+                },
+            })
+        };
+        vec![
+            metric(
+                "ads_conversion",
+                "Customers who converted within 7 days of a click, of those who clicked",
+                "ad.clicked",
+                "ad.converted",
+                "campaign_id",
+                7 * 24,
+            ),
+            metric(
+                "reply_rate",
+                "Customers who replied within 72 hours, of those who were sent the broadcast",
+                "broadcast.sent",
+                "broadcast.replied",
+                "broadcast_id",
+                72,
+            ),
+        ]
     }
 }

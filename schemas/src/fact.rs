@@ -1,5 +1,8 @@
 //! What accepted events tell the dataflow, as rows that it can compute with.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,14 +20,40 @@ pub struct TickInput {
     pub known: Vec<Known>,
     /// One for each accepted event with a customer id.
     pub events: Vec<(Subject, EventFact)>,
-    /// Identifiers that `customer.created/updated` named, or cleared.
-    pub identifiers: Vec<IdentifierFact>,
+    /// Attributes that `customer.created/updated` set or cleared.
+    pub attributes: Vec<AttributeFact>,
+    /// Further identifiers of the same events: they accumulate.
+    pub identifiers: Vec<(Subject, Identifier)>,
     /// Explicit links made and removed.
     pub merges: Vec<MergeFact>,
+    /// Segments that CDP asserts.
+    pub assertions: Vec<AssertionFact>,
+    /// One for each accepted event with a customer id and a team.
+    pub teams: Vec<(Subject, Arc<str>)>,
     /// The text of each group that a fact of this tick names (repeats are harmless).
     pub groups: Vec<GroupName>,
     /// The definitions in force from T on, if T changes them.
     pub definitions: Option<Arc<Definitions>>,
+    /// What links and what does not from T on, if T changes that.
+    pub linking: Option<Arc<Linking>>,
+}
+
+/// The protections against false links (product §4), all of them data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linking {
+    /// An identifier with more holders links nobody.
+    pub holders_max: usize,
+    /// A person that would have more members is held together by explicit links only.
+    pub members_max: usize,
+    /// Values that link nobody.
+    pub blocked: BTreeSet<IdentifierValue>,
+}
+
+impl Default for Linking {
+    /// 5 holders, 100 members, nothing blocked.
+    fn default() -> Linking {
+        Linking { holders_max: 5, members_max: 100, blocked: BTreeSet::new() }
+    }
 }
 
 /// A mention of a customer id: it exists, and this is its name.
@@ -61,28 +90,90 @@ pub struct Stamp {
     pub ordinal: u64,
 }
 
-/// Which identifier of a customer a fact is about.
+/// A normalised value whatever its account: keyed hash, to be compared with block lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Slot {
-    /// The attribute `phone`: the last statement wins.
-    Phone,
-    /// The attribute `email`: the last statement wins.
-    Email,
-    /// An entry of `identifiers`: they accumulate.
-    Further,
+pub struct IdentifierValue(pub u64);
+
+/// Something that customers of one account can share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identifier {
+    /// Within its account.
+    pub token: Token,
+    /// Its value.
+    pub value: IdentifierValue,
 }
 
-/// A customer was said to hold an identifier.
+/// The value of an attribute, anything personal in it masked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AttributeValue {
+    json: Box<str>,
+    value: serde_json::Value,
+}
+
+impl AttributeValue {
+    /// Holds `value`.
+    pub fn new(value: serde_json::Value) -> AttributeValue {
+        AttributeValue { json: value.to_string().into(), value }
+    }
+
+    /// As parsed JSON.
+    pub fn value(&self) -> &serde_json::Value {
+        &self.value
+    }
+}
+
+impl PartialEq for AttributeValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+}
+
+impl Eq for AttributeValue {}
+
+impl Ord for AttributeValue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.json.cmp(&other.json)
+    }
+}
+
+impl PartialOrd for AttributeValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for AttributeValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.json.hash(state);
+    }
+}
+
+/// A customer was said to have an attribute, or to have it no more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct IdentifierFact {
-    /// The holder.
+pub struct AttributeFact {
+    /// Whose.
     pub subject: Subject,
-    /// How it is held.
-    pub slot: Slot,
-    /// The identifier; none: the attribute was cleared, or its value is no identifier.
-    pub token: Option<Token>,
-    /// Which statement wins.
+    /// Which attribute.
+    pub name: Arc<str>,
+    /// Which statement about it wins.
     pub stamp: Stamp,
+    /// None: it was cleared.
+    pub value: Option<Arc<AttributeValue>>,
+    /// What the value identifies, where it does: `phone` and `email`.
+    pub identifier: Option<Identifier>,
+}
+
+/// `segment.entered` or `segment.exited`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AssertionFact {
+    /// Who is said to belong to it, or not.
+    pub subject: Subject,
+    /// Which segment.
+    pub segment_id: Arc<str>,
+    /// Which statement about the two wins.
+    pub stamp: Stamp,
+    /// Entered.
+    pub entered: bool,
 }
 
 /// `customer.merged` or `customer.unmerged`.

@@ -1,79 +1,70 @@
 //! What links customers: phone numbers, emails and other identifiers, normalised (product §9.2).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
-use crate::id::Token;
+use crate::fact::{Identifier, IdentifierValue};
 use crate::token::Keys;
 
 /// The type of an identifier that is a phone number.
 pub const PHONE: &str = "phone";
 /// The type of an identifier that is an email address.
 pub const EMAIL: &str = "email";
+/// Stands for every other type: they are normalised alike.
+const OTHER: &str = "";
 
 /// The longest valid number, its `+` written as `00` and a `0` after the country: what is longer is
 /// no phone number.
 const MAX_TYPED_DIGITS: usize = 18;
 
-/// Values that identify nobody, beside those that are always blocked: `settings.block_list`.
+/// Values that link nobody, beside those that never do: `settings.block_list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BlockList {
-    entries: Vec<String>,
-    phones: HashSet<String>,
-    emails: HashSet<String>,
-    others: HashSet<String>,
-}
+pub struct BlockList(Vec<String>);
 
 impl BlockList {
-    /// Normalises each entry as every type of identifier that it can be.
+    /// Of these entries.
     pub fn new(entries: Vec<String>) -> BlockList {
-        let normalised = |of: fn(&str) -> Option<Cow<'_, str>>| {
-            entries.iter().filter_map(|entry| of(entry).map(Cow::into_owned)).collect()
-        };
-        BlockList {
-            phones: normalised(phone),
-            emails: normalised(email),
-            others: normalised(other),
-            entries,
-        }
+        BlockList(entries)
     }
 
     /// The entries as given.
     pub fn entries(&self) -> &[String] {
-        &self.entries
+        &self.0
     }
 
-    fn blocks(&self, kind: &str, normalised: &str) -> bool {
-        match kind {
-            PHONE => self.phones.contains(normalised),
-            EMAIL => self.emails.contains(normalised),
-            _ => self.others.contains(normalised),
-        }
+    /// Each entry as every type of identifier that it can be.
+    pub fn values(&self, keys: &Keys) -> BTreeSet<IdentifierValue> {
+        let of_kind = |entry: &str, kind| Some(value(keys, kind, &normalise(kind, entry)?));
+        let values = |entry: &String| [PHONE, EMAIL, OTHER].map(|kind| of_kind(entry, kind));
+        self.0.iter().flat_map(values).flatten().collect()
     }
 }
 
 /// The normal form of `value` as an identifier of type `kind`; none if it is no identifier.
-pub fn normalise<'v>(kind: &str, value: &'v str, block_list: &BlockList) -> Option<Cow<'v, str>> {
+pub fn normalise<'v>(kind: &str, value: &'v str) -> Option<Cow<'v, str>> {
     if is_placeholder(value) {
         return None;
     }
-    let normalised = match kind {
+    match kind {
         PHONE => phone(value),
         EMAIL => email(value),
         _ => other(value),
-    }?;
-    (!block_list.blocks(kind, &normalised)).then_some(normalised)
+    }
 }
 
-/// The token of `value` as an identifier of type `kind`; none if it is no identifier.
-pub fn token(
-    keys: &Keys,
-    account_id: &str,
-    kind: &str,
-    value: &str,
-    block_list: &BlockList,
-) -> Option<Token> {
-    normalise(kind, value, block_list).map(|normal| keys.token(account_id, kind, &normal))
+/// `text` as an identifier of type `kind`; none if it is no identifier.
+pub fn identify(keys: &Keys, account_id: &str, kind: &str, text: &str) -> Option<Identifier> {
+    let normal = normalise(kind, text)?;
+    Some(Identifier {
+        token: keys.token(account_id, kind, &normal),
+        value: value(keys, kind, &normal),
+    })
+}
+
+/// The hash of a normal form, the same for all accounts. Types that are normalised alike are one.
+fn value(keys: &Keys, kind: &str, normal: &str) -> IdentifierValue {
+    let kind = if [PHONE, EMAIL].contains(&kind) { kind } else { OTHER };
+    IdentifierValue(keys.id_key().hash(b'v', &[kind.as_bytes(), normal.as_bytes()]) as u64)
 }
 
 /// The words and values that stand for "unknown" in every source's data (product §9.2).
@@ -142,7 +133,7 @@ mod tests {
     use super::*;
 
     fn check(kind: &str, value: &str, expect: Option<&str>) {
-        let found = normalise(kind, value, &BlockList::default());
+        let found = normalise(kind, value);
         assert_eq!(found.as_deref(), expect, "{kind} {value:?}");
     }
 
@@ -227,8 +218,9 @@ mod tests {
 
     #[test]
     fn block_list_compares_normal_forms() {
-        let list =
-            BlockList::new(vec!["0800 1234 567".into(), "Info@Shop.id".into(), " x ".into()]);
+        let keys = Keys::development();
+        let entries = ["0800 1234 567", "Info@Shop.id", " x "].map(str::to_owned);
+        let blocked_values = BlockList::new(entries.into()).values(&keys);
         for (kind, value, blocked) in [
             (PHONE, "+62 800 1234567", true),
             (PHONE, "+62 800 1234568", false),
@@ -238,7 +230,8 @@ mod tests {
             // As another type, the entry is only trimmed.
             ("wa_id", "+628001234567", false),
         ] {
-            assert_eq!(normalise(kind, value, &list).is_none(), blocked, "{kind} {value}");
+            let identifier = identify(&keys, "a", kind, value).unwrap();
+            assert_eq!(blocked_values.contains(&identifier.value), blocked, "{kind} {value}");
         }
     }
 

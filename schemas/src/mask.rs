@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 
 use crate::catalogue::Catalogue;
-use crate::identifier::{self, BlockList, EMAIL, PHONE};
+use crate::identifier::{self, EMAIL, PHONE};
 use crate::json::{Member, Node, normalise_members};
 use crate::shape::Shape;
 use crate::token::Keys;
@@ -191,9 +191,8 @@ impl Masker<'_> {
     }
 
     fn identifier(&self, kind: &str, text: &str) -> String {
-        let blocked_none = BlockList::default();
-        let token = identifier::token(self.keys, self.account_id, kind, text, &blocked_none)
-            .unwrap_or_else(|| self.keys.text_token(self.account_id, text));
+        let token = identifier::identify(self.keys, self.account_id, kind, text)
+            .map_or_else(|| self.keys.text_token(self.account_id, text), |found| found.token);
         format!("~{}", self.keys.render(token))
     }
 

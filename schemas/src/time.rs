@@ -168,6 +168,20 @@ pub mod rfc3339 {
     }
 }
 
+/// Serde for an `Option<Millis>` field that is RFC 3339 or null in JSON.
+pub mod rfc3339_option {
+    use super::{Millis, format_rfc3339};
+    use serde::Serializer;
+
+    /// Writes `ms` as RFC 3339, or null.
+    pub fn serialize<S: Serializer>(ms: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
+        match ms {
+            Some(ms) => serializer.serialize_str(&format_rfc3339(*ms)),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! What becomes of a record (product §9.1).
 
-use crate::id::{EventKey, EventType, Token};
+use crate::fact::{AttributeValue, Identifier};
+use crate::id::{EventKey, EventType};
 use crate::time::Millis;
 
 mod judge;
@@ -99,11 +100,11 @@ pub struct ValidEvent {
     /// The broadcast or campaign that it names.
     pub group: Option<String>,
     /// The valid ones of its `identifiers`, sorted, each once.
-    pub identifiers: Vec<Token>,
-    /// The attribute `phone` of `customer.created/updated`.
-    pub phone: AttributeIdentifier,
-    /// The attribute `email` of `customer.created/updated`.
-    pub email: AttributeIdentifier,
+    pub identifiers: Vec<Identifier>,
+    /// What `customer.created/updated` says of the customer: its properties.
+    pub attributes: Vec<Attribute>,
+    /// `segment_id` of `segment.entered/exited`.
+    pub segment_id: Option<String>,
     /// `into` of `customer.merged`, `from` of `customer.unmerged`.
     pub other_customer: Option<String>,
     /// The masked envelope: compact JSON, keys sorted, each once.
@@ -112,15 +113,13 @@ pub struct ValidEvent {
     pub properties: serde_json::Value,
 }
 
-/// What an event says about an identifier that is an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttributeIdentifier {
-    /// Nothing.
-    Absent,
-    /// There is none any more (JSON `null`).
-    Cleared,
-    /// The attribute has a value that identifies nobody.
-    NotAnIdentifier,
-    /// This one.
-    Token(Token),
+/// What an event says about one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// Masked; none: it is cleared (JSON `null`).
+    pub value: Option<AttributeValue>,
+    /// What the value identifies, where it does: `phone` and `email`.
+    pub identifier: Option<Identifier>,
 }

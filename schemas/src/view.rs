@@ -10,10 +10,18 @@ pub enum View {
     Events,
     /// Customer → canonical customer.
     Identities,
+    /// Members, attributes and teams of each person.
+    Customers,
+    /// First and last event of each person.
+    Seen,
     /// Segment membership.
     Segments,
     /// Rates.
     Metrics,
+    /// Identifiers that too many hold, and persons of too many members.
+    Quarantine,
+    /// Segments and metrics as they were defined.
+    Definitions,
     /// Rejected records.
     Rejected,
     /// Records read per partition, by verdict.
@@ -22,11 +30,15 @@ pub enum View {
 
 impl View {
     /// Every view, in the order in which their records are numbered and written.
-    pub const ALL: [View; 6] = [
+    pub const ALL: [View; 10] = [
         View::Events,
         View::Identities,
+        View::Customers,
+        View::Seen,
         View::Segments,
         View::Metrics,
+        View::Quarantine,
+        View::Definitions,
         View::Rejected,
         View::Ledger,
     ];
@@ -36,8 +48,12 @@ impl View {
         match self {
             View::Events => "events",
             View::Identities => "identities",
+            View::Customers => "customers",
+            View::Seen => "seen",
             View::Segments => "segments",
             View::Metrics => "metrics",
+            View::Quarantine => "quarantine",
+            View::Definitions => "definitions",
             View::Rejected => "rejected",
             View::Ledger => "ledger",
         }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cebe_schemas::fact::{
-    EventFact, GroupName, IdentifierFact, Known, MergeFact, Slot, Stamp, TickInput,
+    AssertionFact, AttributeFact, EventFact, GroupName, Known, MergeFact, Stamp, TickInput,
 };
-use cebe_schemas::id::{Group, IdKey, Subject, Token};
-use cebe_schemas::verdict::{AttributeIdentifier, ValidEvent};
+use cebe_schemas::id::{Group, IdKey, Subject};
+use cebe_schemas::verdict::ValidEvent;
 
-/// Whose `customer.*` events make identity; the same names from another source are only events.
+/// Whose `customer.*` and `segment.*` events count as such; the same names from another source are only events.
 const IDENTITY_SOURCE: &str = "cdp";
 
 /// Adds the facts of `event`. One without a customer id tells nothing yet.
@@ -23,18 +23,24 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
     });
     let fact = EventFact { event: event.event, group, occurred_at_ms: event.occurred_at_ms };
     input.events.push((subject, fact));
-    if event.source_module == IDENTITY_SOURCE {
-        let stamp = Stamp {
-            occurred_at_ms: event.occurred_at_ms,
-            key: event.idempotency_key.as_str().into(),
-            ordinal,
-        };
-        match event.event_name.as_str() {
-            "customer.created" | "customer.updated" => identify(event, subject, &stamp, input),
-            "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
-            "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
-            _ => {}
-        }
+    if let Some(team) = &event.team_id {
+        input.teams.push((subject, team.as_str().into()));
+    }
+    if event.source_module != IDENTITY_SOURCE {
+        return;
+    }
+    let stamp = Stamp {
+        occurred_at_ms: event.occurred_at_ms,
+        key: event.idempotency_key.as_str().into(),
+        ordinal,
+    };
+    match event.event_name.as_str() {
+        "customer.created" | "customer.updated" => describe(event, subject, &stamp, input),
+        "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
+        "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
+        "segment.entered" => assert(event, subject, true, stamp, input),
+        "segment.exited" => assert(event, subject, false, stamp, input),
+        _ => {}
     }
 }
 
@@ -45,20 +51,27 @@ fn know(account: &Arc<str>, customer: &str, ids: &IdKey, input: &mut TickInput) 
     subject
 }
 
-fn identify(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut TickInput) {
-    let mut hold = |slot, token: Option<Token>| {
-        input.identifiers.push(IdentifierFact { subject, slot, token, stamp: stamp.clone() });
-    };
-    for (slot, attribute) in [(Slot::Phone, event.phone), (Slot::Email, event.email)] {
-        match attribute {
-            AttributeIdentifier::Absent => {}
-            AttributeIdentifier::Token(token) => hold(slot, Some(token)),
-            AttributeIdentifier::Cleared | AttributeIdentifier::NotAnIdentifier => hold(slot, None),
-        }
-    }
-    for token in &event.identifiers {
-        hold(Slot::Further, Some(*token));
-    }
+fn describe(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut TickInput) {
+    input.attributes.extend(event.attributes.iter().map(|attribute| AttributeFact {
+        subject,
+        name: attribute.name.as_str().into(),
+        stamp: stamp.clone(),
+        value: attribute.value.clone().map(Arc::new),
+        identifier: attribute.identifier,
+    }));
+    input.identifiers.extend(event.identifiers.iter().map(|identifier| (subject, *identifier)));
+}
+
+fn assert(
+    event: &ValidEvent,
+    subject: Subject,
+    entered: bool,
+    stamp: Stamp,
+    input: &mut TickInput,
+) {
+    let Some(segment_id) = &event.segment_id else { return };
+    let segment_id = segment_id.as_str().into();
+    input.assertions.push(AssertionFact { subject, segment_id, stamp, entered });
 }
 
 fn link(

@@ -4,6 +4,7 @@
 //! state at T (the control records of the tick come first) and on the key index, and on nothing
 //! else. A replay through a new adapter therefore gives the same rows, byte for byte.
 
+mod announced;
 mod facts;
 mod ledger;
 mod rows;
@@ -12,15 +13,16 @@ mod tally;
 use std::sync::Arc;
 
 use cebe_schemas::control::ControlState;
-use cebe_schemas::definition::Definitions;
 use cebe_schemas::fact::TickInput;
 use cebe_schemas::row::Row;
 use cebe_schemas::time::Millis;
+use cebe_schemas::token::Keys;
 use cebe_schemas::verdict::{Judge, ValidEvent, Verdict};
 
 use crate::kafka::Topics;
 use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex, KeyIndexError};
+use announced::Announced;
 use ledger::{Ledger, Outcome};
 pub use tally::{Duplicate, Tally};
 
@@ -40,7 +42,8 @@ pub enum AdaptError {
 pub struct AdaptedTick {
     /// For the dataflow.
     pub input: TickInput,
-    /// Accepted events, rejected records, and the ledger of every partition that was read.
+    /// Accepted events, rejected records, definitions that changed, and the ledger of every partition
+    /// that was read.
     pub rows: Vec<Row>,
     /// For logs and metrics.
     pub tally: Tally,
@@ -52,14 +55,21 @@ pub struct Adapter<K> {
     topics: Topics,
     keys: K,
     control: ControlState,
-    announced: Option<Arc<Definitions>>,
+    announced: Announced,
     ledger: Ledger,
 }
 
 impl<K: KeyIndex> Adapter<K> {
     /// An adapter before the first binding. `control` is the state before any control record.
     pub fn new(judge: Judge, topics: Topics, keys: K, control: ControlState) -> Adapter<K> {
-        Adapter { judge, topics, keys, control, announced: None, ledger: Ledger::default() }
+        Adapter {
+            judge,
+            topics,
+            keys,
+            control,
+            announced: Announced::default(),
+            ledger: Ledger::default(),
+        }
     }
 
     /// The tick of the binding with T `t_ms`, whose records, in ordinal order, begin at
@@ -92,7 +102,7 @@ impl<K: KeyIndex> Adapter<K> {
                 self.apply_control(record, &place(record, at), &mut tick);
             }
         }
-        self.announce(&mut tick.input);
+        self.announced.tell(&self.control, &self.judge.keys, &mut tick);
         for (at, record) in records.iter().enumerate() {
             if *record.topic != *self.topics.control {
                 self.take_in(record, &place(record, at), &mut tick)?;
@@ -115,6 +125,11 @@ impl<K: KeyIndex> Adapter<K> {
         &self.control
     }
 
+    /// The key that renders tokens.
+    pub fn token_keys(&self) -> &Keys {
+        &self.judge.keys
+    }
+
     /// The key index.
     pub fn keys(&mut self) -> &mut K {
         &mut self.keys
@@ -130,16 +145,6 @@ impl<K: KeyIndex> Adapter<K> {
                 tracing::warn!(offset = record.offset, %error, "control record without effect");
                 tick.rows.push(Row::Rejected(row));
             }
-        }
-    }
-
-    /// Tells the dataflow the definitions in force where they are others than before.
-    fn announce(&mut self, input: &mut TickInput) {
-        let definitions = self.control.definitions();
-        let known = self.announced.as_ref();
-        if !known.is_some_and(|known| Arc::ptr_eq(known, &definitions)) {
-            self.announced = Some(definitions.clone());
-            input.definitions = Some(definitions);
         }
     }
 

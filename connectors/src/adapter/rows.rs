@@ -4,18 +4,15 @@ use cebe_schemas::control::ControlError;
 use cebe_schemas::id::Token;
 use cebe_schemas::row::{EventRow, RejectedRow};
 use cebe_schemas::token::Keys;
-use cebe_schemas::verdict::{AttributeIdentifier, Reason, Rejection, ValidEvent};
+use cebe_schemas::verdict::{Reason, Rejection, ValidEvent};
 
 use super::Placed;
 use crate::kafka::source::Record;
 
 pub(super) fn accepted(event: ValidEvent, placed: &Placed, keys: &Keys) -> EventRow {
-    let mut tokens: Vec<Token> = event.identifiers;
-    for attribute in [event.phone, event.email] {
-        if let AttributeIdentifier::Token(token) = attribute {
-            tokens.push(token);
-        }
-    }
+    let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
+    let identifiers = event.identifiers.iter().copied().chain(attributes);
+    let mut tokens: Vec<Token> = identifiers.map(|identifier| identifier.token).collect();
     tokens.sort_unstable();
     tokens.dedup();
     EventRow {

@@ -87,7 +87,7 @@ impl AdaptedTick {
             match row {
                 Row::Event(row) => log_ingested(row),
                 Row::Rejected(row) => log_rejected(row),
-                Row::Identity(_) | Row::Segment(_) | Row::Metric(_) | Row::Ledger(_) => {}
+                _ => {}
             }
         }
         for Duplicate { source_module, qontak_customer_id, of } in &self.tally.duplicates {

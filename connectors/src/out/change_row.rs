@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use cebe_schemas::change::Change;
-use cebe_schemas::row::{IdentityRow, MetricRow, Row, SegmentRow};
+use cebe_schemas::change::{Change, Profile};
+use cebe_schemas::row::{
+    CustomerRow, IdentityRow, MetricRow, QuarantineRow, Row, SeenRow, SegmentRow,
+};
 use cebe_schemas::time::Millis;
+use cebe_schemas::token::Keys;
+use serde_json::{Map, Value};
 
 /// The row of `change`, which is true from `logical_time` on.
-pub fn from_change(change: Change, logical_time: Millis) -> Row {
+pub fn from_change(change: Change, logical_time: Millis, keys: &Keys) -> Row {
     match change {
         Change::Identity { account_id, qontak_customer_id, old, new, cause } => {
             Row::Identity(IdentityRow {
@@ -21,6 +25,35 @@ pub fn from_change(change: Change, logical_time: Millis) -> Row {
                 seq: 0,
             })
         }
+        Change::Customer { account_id, customer_id, old, new, cause } => {
+            let (old, now) = (old.unwrap_or_default(), new.clone().unwrap_or_default());
+            Row::Customer(CustomerRow {
+                account_id: account_id.to_string(),
+                customer_id: customer_id.to_string(),
+                member_ids: texts(&now.member_ids),
+                attributes: attributes(&now),
+                team_ids: texts(&now.team_ids),
+                old_member_ids: texts(&old.member_ids),
+                old_attributes: attributes(&old),
+                old_team_ids: texts(&old.team_ids),
+                cause,
+                logical_time,
+                seq: 0,
+                deleted: u8::from(new.is_none()),
+            })
+        }
+        Change::Seen { account_id, customer_id, old, new, cause } => Row::Seen(SeenRow {
+            account_id: account_id.to_string(),
+            customer_id: customer_id.to_string(),
+            first_seen: new.map(|seen| seen.first_ms),
+            last_seen: new.map(|seen| seen.last_ms),
+            old_first_seen: old.map(|seen| seen.first_ms),
+            old_last_seen: old.map(|seen| seen.last_ms),
+            cause,
+            logical_time,
+            seq: 0,
+            deleted: u8::from(new.is_none()),
+        }),
         Change::Segment {
             account_id,
             segment_id,
@@ -56,9 +89,37 @@ pub fn from_change(change: Change, logical_time: Millis) -> Row {
                 deleted: u8::from(new.denominator == 0),
             })
         }
+        Change::Quarantine {
+            account_id,
+            reason,
+            token,
+            cluster,
+            qontak_customer_id,
+            entered,
+            cause,
+        } => Row::Quarantine(QuarantineRow {
+            account_id: account_id.to_string(),
+            reason,
+            identifier_token: token.map(|token| keys.render(token)).unwrap_or_default(),
+            cluster: cluster.map(|cluster| format!("{:032x}", cluster.0)).unwrap_or_default(),
+            qontak_customer_id: qontak_customer_id.to_string(),
+            cause,
+            logical_time,
+            seq: 0,
+            deleted: u8::from(!entered),
+        }),
     }
 }
 
 fn text(id: Option<Arc<str>>) -> String {
     id.as_deref().unwrap_or_default().to_owned()
+}
+
+fn texts(ids: &[Arc<str>]) -> Vec<String> {
+    ids.iter().map(|id| id.to_string()).collect()
+}
+
+fn attributes(profile: &Profile) -> Map<String, Value> {
+    let attributes = profile.attributes.iter();
+    attributes.map(|(name, value)| (name.to_string(), value.value().clone())).collect()
 }

@@ -12,6 +12,7 @@ use cebe_schemas::change::Moment;
 use cebe_schemas::id::IdKey;
 use cebe_schemas::row::{Progress, ProgressEntry, Row};
 use cebe_schemas::time::{Millis, format_rfc3339};
+use cebe_schemas::token::Keys;
 use cebe_schemas::view::{OUT_PARTITIONS, View};
 
 use super::change_row::from_change;
@@ -61,7 +62,8 @@ pub struct Numbered {
     pub progress: Progress,
 }
 
-/// What one binding gives: the adapter's rows, and the changes of the dataflow.
+/// What one binding gives: the adapter's rows, and the changes of the dataflow, identifiers in them
+/// rendered by `keys`.
 ///
 /// # Errors
 /// A row cannot be written; nothing in a row makes that happen.
@@ -69,9 +71,10 @@ pub fn number(
     binding: &Binding,
     mut rows: Vec<Row>,
     moments: Vec<Moment>,
+    keys: &Keys,
 ) -> Result<Numbered, NumberError> {
     for Moment { t_ms, changes } in moments {
-        rows.extend(changes.into_iter().map(|change| from_change(change, t_ms)));
+        rows.extend(changes.into_iter().map(|change| from_change(change, t_ms, keys)));
     }
     let mut placed: Vec<(Place, Row)> = rows.into_iter().map(|row| (place(&row), row)).collect();
     placed.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -180,10 +183,19 @@ fn place(row: &Row) -> Place {
         }
         Row::Event(r) => (r.logical_time, own(&[&r.account_id, &r.qontak_customer_id]), r.ordinal),
         Row::Identity(r) => (r.logical_time, own(&[&r.account_id, &r.qontak_customer_id]), 0),
+        Row::Customer(r) => (r.logical_time, own(&[&r.account_id, &r.customer_id]), 0),
+        Row::Seen(r) => (r.logical_time, own(&[&r.account_id, &r.customer_id]), 0),
         Row::Segment(r) => {
             (r.logical_time, own(&[&r.account_id, &r.segment_id, &r.customer_id]), 0)
         }
         Row::Metric(r) => (r.logical_time, own(&[&r.account_id, &r.metric, &r.group_key]), 0),
+        Row::Quarantine(r) => {
+            let (token, cluster) = (&r.identifier_token, &r.cluster);
+            let key: [&str; 5] =
+                [&r.account_id, r.reason.as_str(), token, cluster, &r.qontak_customer_id];
+            (r.logical_time, own(&key), 0)
+        }
+        Row::Definition(r) => (r.logical_time, own(&[&r.account_id, r.kind, &r.id]), 0),
         Row::Rejected(r) => {
             let key = own(&[&r.account_id, &r.topic, &r.partition.to_string()]);
             (r.logical_time, key, r.ordinal)
@@ -211,6 +223,10 @@ fn seq_of(row: &mut Row) -> &mut u32 {
     match row {
         Row::Event(r) => &mut r.seq,
         Row::Identity(r) => &mut r.seq,
+        Row::Customer(r) => &mut r.seq,
+        Row::Seen(r) => &mut r.seq,
+        Row::Quarantine(r) => &mut r.seq,
+        Row::Definition(r) => &mut r.seq,
         Row::Segment(r) => &mut r.seq,
         Row::Metric(r) => &mut r.seq,
         Row::Rejected(r) => &mut r.seq,
@@ -222,6 +238,10 @@ fn row_json(row: &Row) -> Result<Vec<u8>, serde_json::Error> {
     match row {
         Row::Event(r) => serde_json::to_vec(r),
         Row::Identity(r) => serde_json::to_vec(r),
+        Row::Customer(r) => serde_json::to_vec(r),
+        Row::Seen(r) => serde_json::to_vec(r),
+        Row::Quarantine(r) => serde_json::to_vec(r),
+        Row::Definition(r) => serde_json::to_vec(r),
         Row::Segment(r) => serde_json::to_vec(r),
         Row::Metric(r) => serde_json::to_vec(r),
         Row::Rejected(r) => serde_json::to_vec(r),

@@ -146,7 +146,7 @@ impl Engine {
             adapted.report();
             report_metrics(&output, begin.elapsed());
         }
-        number(binding, adapted.rows, output.moments)
+        number(binding, adapted.rows, output.moments, self.adapter.token_keys())
             .with_context(|| format!("binding {}", binding.number))
     }
 
@@ -177,7 +177,7 @@ fn report_metrics(output: &TickOutput, compute: Duration) {
     let moved: BTreeSet<&str> = changes
         .filter_map(|change| match change {
             Change::Metric { metric, .. } => Some(&**metric),
-            Change::Identity { .. } | Change::Segment { .. } => None,
+            _ => None,
         })
         .collect();
     for metric_name in moved {

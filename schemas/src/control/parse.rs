@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{ControlError, ControlState, Ingestion, Settings};
-use crate::definition::{Clause, Definitions, Metric, Segment};
+use crate::definition::{About, Clause, Definitions, Metric, Segment};
 use crate::id::EventType;
 use crate::identifier::BlockList;
 use crate::time::{Millis, parse_duration};
@@ -43,6 +43,10 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
     let root = Field { pointer: String::new(), value: &document };
     let mut next = state.clone();
     let mut definitions: Definitions = (*state.definitions).clone();
+    let changed_by: Arc<str> = match root.value.get("changed_by").and_then(Value::as_str) {
+        Some(name) => name.into(),
+        None => "".into(),
+    };
     for (name, field) in root.fields()? {
         match name {
             "sources" => {
@@ -52,7 +56,7 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
             }
             "segments" => {
                 for field in field.items()? {
-                    definitions.put_segment(segment(&field)?);
+                    definitions.put_segment(segment(&field, &changed_by)?);
                 }
             }
             "remove_segments" => {
@@ -63,7 +67,7 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
             }
             "metrics" => {
                 for field in field.items()? {
-                    definitions.put_metric(metric(&field)?);
+                    definitions.put_metric(metric(&field, &changed_by)?);
                 }
             }
             "settings" => settings(&field, &mut next.settings)?,
@@ -90,16 +94,22 @@ fn ingestion(field: &Field) -> Result<Ingestion, ControlError> {
     }
 }
 
-fn segment(field: &Field) -> Result<Segment, ControlError> {
+fn segment(field: &Field, changed_by: &Arc<str>) -> Result<Segment, ControlError> {
     let object = field.object(&["segment_id", "account_id", "version", "title", "when"])?;
-    if let Some(title) = object.optional("title") {
-        title.text(256)?;
-    }
     Ok(Segment {
         account_id: object.required("account_id")?.id()?.into(),
         segment_id: object.required("segment_id")?.id()?.into(),
         version: object.optional("version").map_or(Ok(1), |version| version.count())?,
         when: clause(&object.required("when")?)?,
+        about: about(field, &object, changed_by)?,
+    })
+}
+
+fn about(field: &Field, object: &Object, changed_by: &Arc<str>) -> Result<About, ControlError> {
+    Ok(About {
+        title: object.optional("title").map(|title| title.text(256)).transpose()?.map(Arc::from),
+        definition: field.value.to_string().into(),
+        changed_by: changed_by.clone(),
     })
 }
 
@@ -117,7 +127,7 @@ fn clause(field: &Field) -> Result<Clause, ControlError> {
     })
 }
 
-fn metric(field: &Field) -> Result<Metric, ControlError> {
+fn metric(field: &Field, changed_by: &Arc<str>) -> Result<Metric, ControlError> {
     let known = [
         "metric",
         "account_id",
@@ -129,12 +139,6 @@ fn metric(field: &Field) -> Result<Metric, ControlError> {
         "within",
     ];
     let object = field.object(&known)?;
-    if let Some(version) = object.optional("version") {
-        version.count()?;
-    }
-    if let Some(title) = object.optional("title") {
-        title.text(256)?;
-    }
     let group_by = object.required("group_by")?;
     if !["broadcast_id", "campaign_id"].contains(&group_by.id()?) {
         return Err(
@@ -144,9 +148,11 @@ fn metric(field: &Field) -> Result<Metric, ControlError> {
     Ok(Metric {
         account_id: Some(object.required("account_id")?.id()?.into()),
         metric: object.required("metric")?.id()?.into(),
+        version: object.optional("version").map_or(Ok(1), |version| version.count())?,
         denominator: EventType::named(object.required("denominator")?.id()?),
         numerator: EventType::named(object.required("numerator")?.id()?),
         within_ms: object.required("within")?.duration()?,
+        about: about(field, &object, changed_by)?,
     })
 }
 

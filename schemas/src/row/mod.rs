@@ -3,20 +3,28 @@
 //! A row is one JSON object (`JSONEachRow`), so that the loader only pumps bytes. The key of a
 //! landing table is the view's key with `logical_time` and `seq`.
 
+mod customer;
+mod definition;
 mod event;
 mod identity;
 mod ledger;
 mod metric;
 mod progress;
+mod quarantine;
 mod rejected;
+mod seen;
 mod segment;
 
+pub use customer::CustomerRow;
+pub use definition::DefinitionRow;
 pub use event::EventRow;
 pub use identity::IdentityRow;
 pub use ledger::LedgerRow;
 pub use metric::MetricRow;
 pub use progress::{Progress, ProgressEntry};
+pub use quarantine::QuarantineRow;
 pub use rejected::RejectedRow;
+pub use seen::SeenRow;
 pub use segment::SegmentRow;
 
 use crate::view::View;
@@ -28,10 +36,18 @@ pub enum Row {
     Event(EventRow),
     /// A customer belongs to another person.
     Identity(IdentityRow),
+    /// A person has another profile.
+    Customer(CustomerRow),
+    /// A person was seen earlier or later.
+    Seen(SeenRow),
     /// An entry or an exit.
     Segment(SegmentRow),
     /// A rate moved.
     Metric(MetricRow),
+    /// A customer is kept from being linked.
+    Quarantine(QuarantineRow),
+    /// A definition came into force.
+    Definition(DefinitionRow),
     /// A rejected record.
     Rejected(RejectedRow),
     /// A partition's ledger.
@@ -44,8 +60,12 @@ impl Row {
         match self {
             Row::Event(_) => View::Events,
             Row::Identity(_) => View::Identities,
+            Row::Customer(_) => View::Customers,
+            Row::Seen(_) => View::Seen,
             Row::Segment(_) => View::Segments,
             Row::Metric(_) => View::Metrics,
+            Row::Quarantine(_) => View::Quarantine,
+            Row::Definition(_) => View::Definitions,
             Row::Rejected(_) => View::Rejected,
             Row::Ledger(_) => View::Ledger,
         }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{AttributeIdentifier, Reason, Rejection, ValidEvent, Verdict};
+use super::{Attribute, Reason, Rejection, ValidEvent, Verdict};
 use crate::catalogue::{Catalogue, EventSchema};
 use crate::control::{ControlState, Ingestion, Settings};
 use crate::envelope::{Body, Envelope, Fault, MAX_EVENT_BYTES};
-use crate::id::Token;
+use crate::fact::{AttributeValue, Identifier};
 use crate::identifier::{self, EMAIL, PHONE};
 use crate::json::{self, Malformed, Member, Node, find};
 use crate::mask::Masker;
@@ -115,36 +115,34 @@ impl Judge {
         }
         identity_named(head.event_name, &body)?;
         in_time(body.occurred_at_ms, arrival_ms, settings.retention_months)?;
-        Ok((self.event(schema, &body, settings), schema))
+        Ok((self.event(schema, &body), schema))
     }
 
-    fn event(&self, schema: &EventSchema, body: &Body, settings: &Settings) -> ValidEvent {
-        let token = |kind: &str, value: &str| {
-            identifier::token(&self.keys, body.account_id, kind, value, &settings.block_list)
+    fn event(&self, schema: &EventSchema, body: &Body) -> ValidEvent {
+        let identify = |kind: &str, value: &str| {
+            identifier::identify(&self.keys, body.account_id, kind, value)
         };
-        let mut identifiers: Vec<Token> =
-            body.identifiers.iter().filter_map(|(kind, value)| token(kind, value)).collect();
+        let mut identifiers: Vec<Identifier> =
+            body.identifiers.iter().filter_map(|(kind, value)| identify(kind, value)).collect();
         identifiers.sort_unstable();
         identifiers.dedup();
-        let text =
-            |name: &str| find(body.properties, name).and_then(Node::as_text).map(str::to_owned);
-        let attribute = |kind: &str| match find(body.properties, kind) {
-            None => AttributeIdentifier::Absent,
-            Some(Node::Null) => AttributeIdentifier::Cleared,
-            Some(value) => value
-                .as_text()
-                .and_then(|value| token(kind, value))
-                .map_or(AttributeIdentifier::NotAnIdentifier, AttributeIdentifier::Token),
+        let property = |name: &str| find(body.properties, name).and_then(Node::as_text);
+        let text = |name: &str| property(name).map(str::to_owned);
+        let identifying = |kind: &str| {
+            let identifier = property(kind).and_then(|value| identify(kind, value))?;
+            Some(Attribute { name: kind.to_owned(), value: None, identifier: Some(identifier) })
         };
-        let (phone, email) = match schema.event_name.as_str() {
-            "customer.created" | "customer.updated" => (attribute(PHONE), attribute(EMAIL)),
-            _ => (AttributeIdentifier::Absent, AttributeIdentifier::Absent),
+        let attributes = match sets_attributes(&schema.event_name) {
+            true => [PHONE, EMAIL].into_iter().filter_map(identifying).collect(),
+            false => Vec::new(),
         };
-        let other_customer = match schema.event_name.as_str() {
-            "customer.merged" => text("into"),
-            "customer.unmerged" => text("from"),
-            _ => None,
-        };
+        let (mut other_customer, mut segment_id) = (None, None);
+        match schema.event_name.as_str() {
+            "customer.merged" => other_customer = text("into"),
+            "customer.unmerged" => other_customer = text("from"),
+            "segment.entered" | "segment.exited" => segment_id = text("segment_id"),
+            _ => {}
+        }
         let id_key = self.keys.id_key();
         ValidEvent {
             account_id: body.account_id.to_owned(),
@@ -163,8 +161,8 @@ impl Judge {
             event: schema.event,
             group: schema.shape.group_property().and_then(text),
             identifiers,
-            phone,
-            email,
+            attributes,
+            segment_id,
             other_customer,
             payload: String::new(),
             properties: serde_json::Value::Null,
@@ -220,12 +218,34 @@ fn finish(
     if masker.hash_keys {
         event.idempotency_key = masker.hashed_key(&event.idempotency_key);
     }
-    event.properties = match find(&members, "properties") {
-        Some(Node::Object(properties)) => sanitise::properties(properties),
-        _ => sanitise::properties(&[]),
+    let properties: &[Member] = match find(&members, "properties") {
+        Some(Node::Object(properties)) => properties,
+        _ => &[],
     };
+    event.properties = sanitise::properties(properties);
+    if sets_attributes(&event.event_name) {
+        let identifying = std::mem::take(&mut event.attributes);
+        event.attributes = attributes(properties, &identifying);
+    }
     event.payload = written(members, len_hint + 64);
     event
+}
+
+fn sets_attributes(event_name: &str) -> bool {
+    matches!(event_name, "customer.created" | "customer.updated")
+}
+
+/// Every masked property as an attribute, with what it identified before it was masked.
+fn attributes(properties: &[Member], identifying: &[Attribute]) -> Vec<Attribute> {
+    let attribute = |(name, value): &Member| Attribute {
+        name: name.as_ref().to_owned(),
+        value: match value {
+            Node::Null => None,
+            value => Some(AttributeValue::new(value.to_value())),
+        },
+        identifier: identifying.iter().find(|a| a.name == *name).and_then(|a| a.identifier),
+    };
+    properties.iter().map(attribute).collect()
 }
 
 fn written(members: Vec<Member>, len_hint: usize) -> String {

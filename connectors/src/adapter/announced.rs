@@ -1,0 +1,90 @@
+//! What the dataflow and the readers have been told of definitions and settings so far.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cebe_schemas::control::{ControlState, Settings};
+use cebe_schemas::definition::{About, Definitions};
+use cebe_schemas::fact::Linking;
+use cebe_schemas::row::{DefinitionRow, Row};
+use cebe_schemas::time::Millis;
+use cebe_schemas::token::Keys;
+
+use super::AdaptedTick;
+
+/// Told last.
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    definitions: Option<Arc<Definitions>>,
+    settings: Option<Settings>,
+}
+
+impl Announced {
+    /// Tells the dataflow what is others than before, and the readers each definition that is.
+    pub(super) fn tell(&mut self, control: &ControlState, keys: &Keys, tick: &mut AdaptedTick) {
+        let definitions = control.definitions();
+        if !self.definitions.as_ref().is_some_and(|told| Arc::ptr_eq(told, &definitions)) {
+            let before = self.definitions.take().unwrap_or_default();
+            tick.rows.extend(changed(&before, &definitions, tick.input.t_ms));
+            self.definitions = Some(definitions.clone());
+            tick.input.definitions = Some(definitions);
+        }
+        let settings = control.settings();
+        if self.settings.as_ref() != Some(settings) {
+            self.settings = Some(settings.clone());
+            tick.input.linking = Some(Arc::new(linking(settings, keys)));
+        }
+    }
+}
+
+fn linking(settings: &Settings, keys: &Keys) -> Linking {
+    Linking {
+        holders_max: settings.max_customers_per_identifier as usize,
+        members_max: settings.max_customers_per_person as usize,
+        blocked: settings.block_list.values(keys),
+    }
+}
+
+/// (kind, account, id).
+type Place<'d> = (&'static str, &'d str, &'d str);
+
+fn told(definitions: &Definitions) -> BTreeMap<Place<'_>, (u32, &About)> {
+    let segments = definitions
+        .segments
+        .iter()
+        .map(|s| (("segment", &*s.account_id, &*s.segment_id), (s.version, &s.about)));
+    let metrics = definitions.metrics.iter().map(|m| {
+        let account_id = m.account_id.as_deref().unwrap_or_default();
+        (("metric", account_id, &*m.metric), (m.version, &m.about))
+    });
+    segments.chain(metrics).collect()
+}
+
+/// A row for each definition that came, went or changed.
+fn changed(before: &Definitions, after: &Definitions, t_ms: Millis) -> Vec<Row> {
+    let (before, after) = (told(before), told(after));
+    let came = after.iter().filter(|(place, told)| before.get(*place) != Some(told));
+    let went = before.iter().filter(|(place, _)| !after.contains_key(*place));
+    let came = came.map(|(place, told)| row(*place, *told, false, t_ms));
+    came.chain(went.map(|(place, told)| row(*place, *told, true, t_ms))).collect()
+}
+
+fn row(
+    (kind, account_id, id): Place,
+    (version, about): (u32, &About),
+    removed: bool,
+    logical_time: Millis,
+) -> Row {
+    Row::Definition(DefinitionRow {
+        kind,
+        account_id: account_id.to_owned(),
+        id: id.to_owned(),
+        version,
+        title: about.title.as_deref().unwrap_or_default().to_owned(),
+        definition: about.definition.to_string(),
+        changed_by: about.changed_by.to_string(),
+        logical_time,
+        seq: 0,
+        deleted: removed.into(),
+    })
+}
