@@ -13,6 +13,7 @@ use crate::graph::{Graph, Shard};
 use crate::names::Names;
 use crate::operator::persons::Context;
 use crate::operator::route;
+use crate::operator::star::Role;
 use crate::publish::{Memberships, Updates};
 use crate::worker::{Order, Workers};
 
@@ -77,7 +78,7 @@ impl Dataflow {
             plan: definitions.as_ref().map(|new| Arc::new(self.names.plan(new))),
             is_first: self.last_ms.is_none(),
             spoken_of: match input.linking {
-                Some(_) => input.known.iter().map(|known| known.subject).collect(),
+                Some(_) => spoken_of(&input),
                 None => HashSet::new(),
             },
             linking: input.linking.take(),
@@ -117,7 +118,10 @@ impl Dataflow {
             shards[home(&fact.subject)].attributes.push(Arc::new(self.names.attribute(fact)));
         }
         for (subject, identifier) in input.identifiers {
-            shards[home(&subject)].identifiers.push((identifier, subject));
+            shards[home(&subject)].identifiers.push((identifier, Role::Holds, subject));
+        }
+        for (subject, identifier) in input.anonymous {
+            shards[home(&subject)].identifiers.push((identifier, Role::Seeks, subject));
         }
         for fact in input.assertions {
             shards[home(&fact.subject)].assertions.push(Arc::new(self.names.assertion(fact)));
@@ -146,4 +150,10 @@ impl Dataflow {
 fn late(events: &[(Subject, EventFact)], t_ms: Millis) -> HashSet<Subject> {
     let is_late = |event: &EventFact| event.occurred_at_ms < t_ms.saturating_sub(LATE_AFTER_MS);
     events.iter().filter(|(_, event)| is_late(event)).map(|(subject, _)| *subject).collect()
+}
+
+/// Whoever events speak of.
+fn spoken_of(input: &TickInput) -> HashSet<Subject> {
+    let known = input.known.iter().map(|known| known.subject);
+    known.chain(input.events.iter().map(|(subject, _)| *subject)).collect()
 }

@@ -28,7 +28,8 @@ use crate::operator::cap::{Capped, cap};
 use crate::operator::distinct::distinct;
 use crate::operator::latest::latest;
 use crate::operator::persons::{Context, Wakeup, persons};
-use crate::operator::star::{Star, stars};
+use crate::operator::sole::sole;
+use crate::operator::star::{Role, Star, stars};
 use crate::row::{Assertion, Fact, Member, Quarantined, RateKey, Reason, Weight};
 use crate::view::{identity, rate};
 
@@ -38,7 +39,7 @@ pub struct Shard {
     pub known: Vec<Member>,
     pub events: Vec<(Subject, EventFact)>,
     pub attributes: Vec<Arc<AttributeFact>>,
-    pub identifiers: Vec<(Identifier, Subject)>,
+    pub identifiers: Vec<(Identifier, Role, Subject)>,
     pub merges: Vec<MergeFact>,
     pub assertions: Vec<Arc<Assertion>>,
     pub teams: Vec<(Subject, Arc<str>)>,
@@ -61,7 +62,7 @@ pub struct Graph {
     known: InputSession<u64, Member, isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
     attributes: InputSession<u64, Arc<AttributeFact>, isize>,
-    identifiers: InputSession<u64, (Identifier, Subject), isize>,
+    identifiers: InputSession<u64, (Identifier, Role, Subject), isize>,
     merges: InputSession<u64, MergeFact, isize>,
     assertions: InputSession<u64, Arc<Assertion>, isize>,
     teams: InputSession<u64, (Subject, Arc<str>), isize>,
@@ -89,8 +90,11 @@ impl Graph {
         let (contexts, context_stream) = scope.new_input();
 
         let attribute_facts = latest(attribute_facts, "Attributes");
-        let identifying = |fact: Arc<AttributeFact>| Some((fact.identifier?, fact.subject));
-        let held = further.concat(attribute_facts.clone().flat_map(identifying));
+        let identifying =
+            |fact: Arc<AttributeFact>| Some((fact.identifier?, Role::Holds, fact.subject));
+        let held = further.clone().concat(attribute_facts.clone().flat_map(identifying));
+        let seeker = |(_, role, subject)| (role == Role::Seeks).then_some(subject);
+        let seekers = distinct(further.flat_map(seeker), "Seekers", |seeker| *seeker);
         let linked = latest(merge_facts, "Merges").filter(|merge: &MergeFact| merge.linked);
         let (losers, quarantined) =
             linked_customers(held, linked.map(|merge| merge.pair), context_stream.clone());
@@ -100,6 +104,7 @@ impl Graph {
         let assertion_facts = latest(assertion_facts, "Assertions");
         let facts = members.map(|m| (m.subject, Fact::Member(Arc::new(m)))).concatenate([
             attribute_facts.map(|a| (a.subject, Fact::Attribute(a))),
+            seekers.map(|seeker| (seeker, Fact::Alias(seeker))),
             teams_once.map(|(subject, team)| (subject, Fact::Team(team))),
             assertion_facts.map(|a: Arc<Assertion>| (a.subject, Fact::Assertion(a))),
             quarantined.map(|q| (q.subject, Fact::Quarantined(Box::new(q)))),
@@ -107,7 +112,7 @@ impl Graph {
         ]);
 
         let wakeup = Wakeup::default();
-        let answers = persons(by_person(facts, losers), context_stream, wakeup.clone());
+        let answers = persons(by_person(facts, losers, "Facts"), context_stream, wakeup.clone());
         let (answers, reasons) = collected(answers);
         let (totals, total_rows) = collected(rate::totals(answers));
         let probe = totals.inner.probe().0;
@@ -160,20 +165,24 @@ impl Graph {
 
 /// From what customers hold and the pairs that are linked explicitly to (loser, winner), and those
 /// that are kept from being linked. A person of too many members falls into the pieces that
-/// explicit links make.
+/// explicit links make. Who names identifiers of one person only loses to that person.
 fn linked_customers<'s>(
-    held: VecCollection<'s, u64, (Identifier, Subject)>,
+    held: VecCollection<'s, u64, (Identifier, Role, Subject)>,
     pairs: VecCollection<'s, u64, (Subject, Subject)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
 ) -> (VecCollection<'s, u64, (Subject, Subject)>, VecCollection<'s, u64, Quarantined>) {
     let stars = stars(held, contexts.clone());
     let links = stars.clone().flat_map(|star| match star {
         Star::Link(a, b) => Some((a, b)),
-        Star::Quarantined(_) => None,
+        _ => None,
+    });
+    let found = stars.clone().flat_map(|star| match star {
+        Star::Found(customer, seeker) => Some((customer, seeker)),
+        _ => None,
     });
     let hubs = stars.flat_map(|star| match star {
         Star::Quarantined(quarantined) => Some(quarantined),
-        Star::Link(..) => None,
+        _ => None,
     });
     let (losers, explicit_losers) = identity::losers(links, pairs);
     let capped = cap(losers, contexts);
@@ -196,23 +205,24 @@ fn linked_customers<'s>(
         cluster: Some(cluster),
         subject,
     });
-    (losers.concat(pieces), hubs.concat(crowds))
+    let losers = losers.concat(pieces);
+    let seekers = sole(by_person(found, losers.clone(), "Found"));
+    (losers.concat(seekers), hubs.concat(crowds))
 }
 
-/// Facts by person instead of by customer: those of a loser move to its winner, for as long as it
+/// Rows by person instead of by customer: those of a loser move to its winner, for as long as it
 /// loses. The one place behind which nobody knows that merging exists.
-fn by_person<'s>(
-    facts: VecCollection<'s, u64, (Subject, Fact)>,
+fn by_person<'s, D: ExchangeData>(
+    rows: VecCollection<'s, u64, (Subject, D)>,
     losers: VecCollection<'s, u64, (Subject, Subject)>,
-) -> VecCollection<'s, u64, (Subject, Fact)> {
-    let moves = facts
-        .clone()
-        .arrange_by_key_named("Arrange: Facts")
-        .join_core(losers.arrange_by_key_named("Arrange: Losers"), |loser, fact, winner| {
-            [((*winner, fact.clone()), 1), ((*loser, fact.clone()), -1)]
-        });
-    let moves = moves.inner.map(|((fact, sign), time, diff)| (fact, time, sign * diff));
-    facts.concat(moves.as_collection())
+    name: &str,
+) -> VecCollection<'s, u64, (Subject, D)> {
+    let moves = rows.clone().arrange_by_key_named(&format!("Arrange: {name}")).join_core(
+        losers.arrange_by_key_named(&format!("Arrange: {name} of losers")),
+        |loser, row, winner| [((*winner, row.clone()), 1), ((*loser, row.clone()), -1)],
+    );
+    let moves = moves.inner.map(|((row, sign), time, diff)| (row, time, sign * diff));
+    rows.concat(moves.as_collection())
 }
 
 fn collected<D: Clone + 'static>(

@@ -80,6 +80,8 @@ pub struct Quarantined {
 pub enum Fact {
     /// This customer belongs to the person.
     Member(Arc<Member>),
+    /// Events with these identifiers and no customer id are the person's.
+    Alias(Subject),
     /// The last statement of one of its customers about an attribute.
     Attribute(Arc<AttributeFact>),
     /// A team that published an event of one of its customers.

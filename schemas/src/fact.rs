@@ -18,8 +18,10 @@ pub struct TickInput {
     pub t_ms: Millis,
     /// One for each mention of a customer id (subject, `into`, `from`) by an accepted event.
     pub known: Vec<Known>,
-    /// One for each accepted event with a customer id.
+    /// One for each accepted event with a customer id, or with identifiers that may tell whose it is.
     pub events: Vec<(Subject, EventFact)>,
+    /// The identifiers of each event without a customer id, under the subject that stands for them.
+    pub anonymous: Vec<(Subject, Identifier)>,
     /// Attributes that `customer.created/updated` set or cleared.
     pub attributes: Vec<AttributeFact>,
     /// Further identifiers of the same events: they accumulate.

@@ -11,11 +11,18 @@ use cebe_schemas::verdict::ValidEvent;
 /// Whose `customer.*` and `segment.*` events count as such; the same names from another source are only events.
 const IDENTITY_SOURCE: &str = "cdp";
 
-/// Adds the facts of `event`. One without a customer id tells nothing yet.
+/// Adds the facts of `event`. One without a customer id is about whoever its identifiers belong to.
 pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut TickInput) {
-    let Some(customer) = &event.qontak_customer_id else { return };
     let account: Arc<str> = event.account_id.as_str().into();
-    let subject = know(&account, customer, ids, input);
+    let subject = match &event.qontak_customer_id {
+        Some(customer) => know(&account, customer, ids, input),
+        None if event.identifiers.is_empty() => return,
+        None => {
+            let subject = ids.anonymous(event.identifiers.iter().map(|found| found.token));
+            input.anonymous.extend(event.identifiers.iter().map(|found| (subject, *found)));
+            subject
+        }
+    };
     let group = event.group.as_deref().map_or(Group::NONE, |group_id| {
         let group = ids.group(&account, group_id);
         input.groups.push(GroupName { group, group_key: group_id.into() });

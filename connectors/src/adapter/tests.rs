@@ -294,13 +294,22 @@ fn merges_name_both_customers_and_one_with_oneself_has_no_effect() {
 }
 
 #[test]
-fn an_event_without_a_customer_is_a_row_and_no_fact_yet() {
-    let more = json!({"qontak_customer_id": null, "properties": {"broadcast_id": "b"},
-        "identifiers": [{"type": "email", "value": "x@y.example"}]});
-    let replied = record("cebe.events.broadcast", 0, event("broadcast.replied", "k", "", more));
-    let tick = adapt(&[replied]);
-    assert_eq!(events(&tick).len(), 1);
-    assert!(tick.input.events.is_empty() && tick.input.known.is_empty());
+fn an_event_without_a_customer_is_about_whoever_its_identifiers_belong_to() {
+    let replied = |key: &str, value: &str| {
+        let more = json!({"qontak_customer_id": null, "properties": {"broadcast_id": "b"},
+            "identifiers": [{"type": "email", "value": value}]});
+        record("cebe.events.broadcast", 0, event("broadcast.replied", key, "", more))
+    };
+    let tick = adapt(&[replied("k", "x@y.example"), replied("l", " X@Y.example")]);
+    assert_eq!(events(&tick).len(), 2);
+    assert!(tick.input.known.is_empty());
+    assert_eq!(tick.input.events[0], tick.input.events[1]);
+    let subject = tick.input.events[0].0;
+    let token = Keys::development().token("a", "email", "x@y.example");
+    let named: Vec<_> = tick.input.anonymous.iter().map(|(s, i)| (*s, i.token)).collect();
+    assert_eq!(named, [(subject, token); 2]);
+    let nobody = adapt(&[replied("k", "n/a")]);
+    assert_eq!((events(&nobody).len(), nobody.input.events.len()), (1, 0));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod distinct;
 pub mod latest;
 pub mod persons;
 pub mod sharded;
+pub mod sole;
 pub mod star;
 
 /// Where a key lives. The same for arrangements and for us: most rows then stay on their worker.

@@ -23,7 +23,10 @@ pub struct History<'a> {
 impl History<'_> {
     /// The cause of what records did to the person of a row.
     pub fn event(&self, row: &Row) -> Cause {
-        self.said_of(self.persons(row).into_iter().flatten().flat_map(|p| p.members.keys()))
+        let [before, after] = self.persons(row);
+        let members = before.into_iter().chain(after).flat_map(|p| p.members.keys());
+        // What is somebody else's now was not said of this person.
+        self.said_of(members.chain(after.into_iter().flat_map(|p| &p.aliases)))
     }
 
     /// The cause of a customer's first event or mention.

@@ -57,7 +57,8 @@ impl Oracle {
         let is_late = |event: &EventFact| t_ms - event.occurred_at_ms > 3_600_000;
         let late = input.events.iter().filter(|(_, event)| is_late(event));
         let late = late.map(|(subject, _)| *subject).collect();
-        let spoken_of = input.known.iter().map(|known| known.subject).collect();
+        let events = input.events.iter().map(|(subject, _)| *subject);
+        let spoken_of = input.known.iter().map(|known| known.subject).chain(events).collect();
         let relinked = input.linking.is_some();
         self.definitions = input.definitions.clone().unwrap_or(old.clone());
         self.ticks.push(input);

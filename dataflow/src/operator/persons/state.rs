@@ -77,7 +77,7 @@ impl Persons {
         if !whole && !facts.iter().any(|((_, fact), _)| read(fact)) {
             let before = person.sighting();
             person.apply(facts);
-            let cause = context.cause(person.members().iter().map(Arc::as_ref));
+            let cause = context.cause(person.subjects());
             publish(&before, &person.sighting(), cause, emit);
             if person.is_empty() {
                 shard.remove(&id);
@@ -89,10 +89,10 @@ impl Persons {
         person.apply(facts);
         let after = person.standing(&self.plan, time, whole);
         if members_change {
-            let first_seen = |member: &Member| context.cause([member]);
+            let first_seen = |member: &Member| context.cause(std::iter::once(&member.subject));
             publish_members(&members, person.members(), first_seen, emit);
         }
-        let cause = context.cause(person.members().iter().map(Arc::as_ref));
+        let cause = context.cause(person.subjects());
         publish(&before, &after, cause, emit);
         person.schedule(id, after.next_change, &mut self.due);
         if person.is_empty() {
