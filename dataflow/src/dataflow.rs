@@ -13,8 +13,8 @@ use crate::graph::{Graph, Shard};
 use crate::names::Names;
 use crate::operator::persons::Context;
 use crate::operator::route;
-use crate::operator::star::Role;
 use crate::publish::{Memberships, Updates};
+use crate::row::Statement;
 use crate::worker::{Order, Workers};
 
 /// The greatest number of workers.
@@ -82,6 +82,7 @@ impl Dataflow {
                 None => HashSet::new(),
             },
             linking: input.linking.take(),
+            erased: input.erasures.iter().map(|(subject, _)| *subject).collect(),
             late: late(&input.events, t_ms),
         };
         let orders = self.shards(input, context).into_iter();
@@ -108,32 +109,47 @@ impl Dataflow {
         for name in input.groups {
             self.names.name_group(name);
         }
+        let mut say = |subject: Subject, statement| {
+            shards[home(&subject)].said.push((subject, statement));
+        };
         for known in input.known {
-            shards[home(&known.subject)].known.push(self.names.member(known));
+            let (at, by) = (known.occurred_at_ms, known.by);
+            let member = Arc::new(self.names.member(known));
+            match by {
+                None => say(member.subject, Statement::Known(member, at)),
+                Some(by) => {
+                    say(by, Statement::Mention(by, member.clone(), at));
+                    say(member.subject, Statement::Mention(by, member, at));
+                }
+            }
+        }
+        for fact in input.attributes {
+            say(fact.subject, Statement::Attribute(Arc::new(self.names.attribute(fact))));
+        }
+        for (subject, identifier, at) in input.identifiers {
+            say(subject, Statement::Identifier(identifier, at));
+        }
+        for fact in input.assertions {
+            say(fact.subject, Statement::Assertion(Arc::new(self.names.assertion(fact))));
+        }
+        for (subject, team, at) in input.teams {
+            say(subject, Statement::Team(self.names.text(team), at));
+        }
+        for MergeFact { pair: (a, b), linked, stamp } in input.merges {
+            let link = Arc::new(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
+            say(a, Statement::Link(link.clone()));
+            say(b, Statement::Link(link));
+        }
+        for (subject, until_ms) in input.erasures {
+            say(subject, Statement::Erased(until_ms));
         }
         for event in input.events {
             shards[home(&event.0)].events.push(event);
         }
-        for fact in input.attributes {
-            shards[home(&fact.subject)].attributes.push(Arc::new(self.names.attribute(fact)));
-        }
-        for (subject, identifier) in input.identifiers {
-            shards[home(&subject)].identifiers.push((identifier, Role::Holds, subject));
-        }
         for (subject, identifier) in input.anonymous {
-            shards[home(&subject)].identifiers.push((identifier, Role::Seeks, subject));
+            shards[home(&subject)].anonymous.push((subject, identifier));
         }
-        for fact in input.assertions {
-            shards[home(&fact.subject)].assertions.push(Arc::new(self.names.assertion(fact)));
-        }
-        for (subject, team) in input.teams {
-            shards[home(&subject)].teams.push((subject, self.names.text(team)));
-        }
-        for MergeFact { pair: (a, b), linked, stamp } in input.merges {
-            let pair = (a.min(b), a.max(b));
-            shards[home(&pair.0)].merges.push(MergeFact { pair, linked, stamp });
-        }
-        if context.plan.is_some() || context.linking.is_some() || !context.late.is_empty() {
+        if context.says_something() {
             let context = Arc::new(context);
             for shard in &mut shards {
                 shard.context = Some(context.clone());

@@ -15,7 +15,7 @@ const IDENTITY_SOURCE: &str = "cdp";
 pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut TickInput) {
     let account: Arc<str> = event.account_id.as_str().into();
     let subject = match &event.qontak_customer_id {
-        Some(customer) => know(&account, customer, ids, input),
+        Some(customer) => know(event, &account, customer, None, ids, input),
         None if event.identifiers.is_empty() => return,
         None => {
             let subject = ids.anonymous(event.identifiers.iter().map(|found| found.token));
@@ -31,7 +31,7 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
     let fact = EventFact { event: event.event, group, occurred_at_ms: event.occurred_at_ms };
     input.events.push((subject, fact));
     if let Some(team) = &event.team_id {
-        input.teams.push((subject, team.as_str().into()));
+        input.teams.push((subject, team.as_str().into(), event.occurred_at_ms));
     }
     if event.source_module != IDENTITY_SOURCE {
         return;
@@ -45,16 +45,29 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
         "customer.created" | "customer.updated" => describe(event, subject, &stamp, input),
         "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
         "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
+        "customer.erased" => input.erasures.push((subject, event.occurred_at_ms)),
         "segment.entered" => assert(event, account, subject, true, stamp, input),
         "segment.exited" => assert(event, account, subject, false, stamp, input),
         _ => {}
     }
 }
 
-fn know(account: &Arc<str>, customer: &str, ids: &IdKey, input: &mut TickInput) -> Subject {
+fn know(
+    event: &ValidEvent,
+    account: &Arc<str>,
+    customer: &str,
+    by: Option<Subject>,
+    ids: &IdKey,
+    input: &mut TickInput,
+) -> Subject {
     let subject = ids.subject(account, customer);
-    let customer_id = customer.into();
-    input.known.push(Known { subject, account_id: account.clone(), customer_id });
+    input.known.push(Known {
+        subject,
+        account_id: account.clone(),
+        customer_id: customer.into(),
+        occurred_at_ms: event.occurred_at_ms,
+        by: by.filter(|by| *by != subject),
+    });
     subject
 }
 
@@ -66,7 +79,8 @@ fn describe(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut Tic
         value: attribute.value.clone().map(Arc::new),
         identifier: attribute.identifier,
     }));
-    input.identifiers.extend(event.identifiers.iter().map(|identifier| (subject, *identifier)));
+    let at = event.occurred_at_ms;
+    input.identifiers.extend(event.identifiers.iter().map(|found| (subject, *found, at)));
 }
 
 fn assert(
@@ -92,7 +106,7 @@ fn link(
     input: &mut TickInput,
 ) {
     let Some(other) = &event.other_customer else { return };
-    let other = know(account, other, ids, input);
+    let other = know(event, account, other, Some(subject), ids, input);
     if other != subject {
         let pair = (subject.min(other), subject.max(other));
         input.merges.push(MergeFact { pair, linked, stamp });

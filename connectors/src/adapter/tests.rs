@@ -207,7 +207,7 @@ fn properties_of_a_customer_are_attributes_and_some_identify() {
     assert_eq!(found[3], ("tier", None, None));
     assert_eq!(tick.input.identifiers.len(), 1);
     assert_eq!(tick.input.identifiers[0].1.token, token("wa", "x1"));
-    assert_eq!(tick.input.teams, [(subject, "t-1".into())]);
+    assert_eq!(tick.input.teams, [(subject, "t-1".into(), T)]);
     assert_eq!(events(&tick)[0].identifier_tokens.len(), 2);
 }
 
@@ -289,6 +289,7 @@ fn merges_name_both_customers_and_one_with_oneself_has_no_effect() {
         assert_eq!(input.merges[0].linked, linked);
         let known: Vec<&str> = input.known.iter().map(|known| &*known.customer_id).collect();
         assert_eq!(known, ["7", "9"]);
+        assert_eq!((input.known[0].by, input.known[1].by), (None, Some(seven)));
         assert!(merge(name, field, "7").merges.is_empty());
     }
 }

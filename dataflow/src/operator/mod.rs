@@ -16,8 +16,9 @@ use timely::dataflow::operators::{Capability, Operator};
 use timely::progress::frontier::MutableAntichain;
 
 pub mod cap;
+pub mod customers;
+pub mod detour;
 pub mod distinct;
-pub mod latest;
 pub mod persons;
 pub mod sharded;
 pub mod sole;

@@ -53,7 +53,7 @@ pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
         for fact in &tick.assertions {
             of(&fact.subject, &mut |person| person.assertions.push(fact.clone()));
         }
-        for (subject, team) in &tick.teams {
+        for (subject, team, _) in &tick.teams {
             of(subject, &mut |person| person.teams.extend([team.clone()]));
         }
     }

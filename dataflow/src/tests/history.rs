@@ -76,6 +76,10 @@ pub enum Say {
     Mention {
         who: Who,
     },
+    Erase {
+        who: Who,
+        ago: Millis,
+    },
     Definitions(usize),
     Linking(usize),
 }
@@ -103,11 +107,13 @@ pub fn subject((account, customer): Who) -> Subject {
     key().subject(ACCOUNTS[account], CUSTOMERS[customer])
 }
 
-fn known(who: Who) -> Known {
+fn known(who: Who, occurred_at_ms: Millis, by: Option<Who>) -> Known {
     Known {
         subject: subject(who),
         account_id: ACCOUNTS[who.0].into(),
         customer_id: CUSTOMERS[who.1].into(),
+        occurred_at_ms,
+        by: by.map(subject),
     }
 }
 
@@ -215,12 +221,12 @@ impl Writer {
             };
             match say.clone() {
                 Say::Event { who, event, group: g, ago } => {
-                    input.known.push(known(who));
+                    input.known.push(known(who, t_ms - ago, None));
                     let fact = fact(who.0, event, g, t_ms - ago, &mut input.groups);
                     input.events.push((subject(who), fact));
                 }
                 Say::Attribute { who, name, value, ago, key } => {
-                    input.known.push(known(who));
+                    input.known.push(known(who, t_ms - ago, None));
                     let identifies = name < 2;
                     input.attributes.push(AttributeFact {
                         name: ATTRIBUTES[name].into(),
@@ -233,8 +239,8 @@ impl Writer {
                     });
                 }
                 Say::Further { who, value } => {
-                    input.known.push(known(who));
-                    input.identifiers.push((subject(who), identifier(who.0, value)));
+                    input.known.push(known(who, t_ms, None));
+                    input.identifiers.push((subject(who), identifier(who.0, value), t_ms));
                 }
                 Say::Anonymous { account, values, event, group: g, ago } => {
                     let named: Vec<_> = (0..4).filter(|bit| values & (1 << bit) != 0).collect();
@@ -246,11 +252,11 @@ impl Writer {
                         .push((subject, fact(account, event, g, t_ms - ago, &mut input.groups)));
                 }
                 Say::Team { who, team } => {
-                    input.known.push(known(who));
-                    input.teams.push((subject(who), TEAMS[team].into()));
+                    input.known.push(known(who, t_ms, None));
+                    input.teams.push((subject(who), TEAMS[team].into(), t_ms));
                 }
                 Say::Assert { who, segment, entered, ago, key } => {
-                    input.known.push(known(who));
+                    input.known.push(known(who, t_ms - ago, None));
                     input.assertions.push(AssertionFact {
                         account_id: ACCOUNTS[who.0].into(),
                         segment_id: ASSERTED[segment].into(),
@@ -261,12 +267,17 @@ impl Writer {
                 }
                 Say::Merge { account, pair: (a, b), linked, ago, key } => {
                     let (a, b) = ((account, a), (account, b));
-                    input.known.extend([known(a), known(b)]);
+                    let at = t_ms - ago;
+                    input.known.extend([known(a, at, None), known(b, at, Some(a))]);
                     let (a, b) = (subject(a), subject(b));
                     let stamp = stamp(ago, key);
                     input.merges.push(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
                 }
-                Say::Mention { who } => input.known.push(known(who)),
+                Say::Mention { who } => input.known.push(known(who, t_ms, None)),
+                Say::Erase { who, ago } => {
+                    input.known.push(known(who, t_ms - ago, None));
+                    input.erasures.push((subject(who), t_ms - ago));
+                }
                 Say::Definitions(which) => input.definitions = Some(definitions(which)),
                 Say::Linking(which) => input.linking = Some(linking(which)),
             }
@@ -319,6 +330,8 @@ fn say() -> impl Strategy<Value = Say> {
                 Say::Merge { account, pair: (a, (a + by) % CUSTOMERS.len()), linked, ago, key }
             }),
         1 => who().prop_map(|who| Say::Mention { who }),
+        2 => (who(), prop_oneof![1 => Just(0), 2 => -10..60i64])
+            .prop_map(|(who, ago)| Say::Erase { who, ago }),
         1 => (0..4usize).prop_map(Say::Definitions),
         1 => (0..4usize).prop_map(Say::Linking),
     ]

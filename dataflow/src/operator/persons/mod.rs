@@ -41,11 +41,21 @@ pub struct Context {
     pub linking: Option<Arc<Linking>>,
     /// If it does: whoever any event is about.
     pub spoken_of: HashSet<Subject>,
+    /// Customers that are erased.
+    pub erased: HashSet<Subject>,
     /// Customers, and aliases, with an event that happened long before it arrived.
     pub late: HashSet<Subject>,
 }
 
 impl Context {
+    /// Whether any person could be concerned.
+    pub fn says_something(&self) -> bool {
+        self.plan.is_some()
+            || self.linking.is_some()
+            || !self.late.is_empty()
+            || !self.erased.is_empty()
+    }
+
     /// The cause of what events did to whoever goes by these. Where a person came together or
     /// came apart, that is the cause; it is known where all changes of a time meet.
     fn cause<'a>(&self, subjects: impl Iterator<Item = &'a Subject> + Clone) -> Cause {

@@ -80,7 +80,7 @@ fn holders(ticks: &[TickInput], linking: &Linking) -> BTreeMap<Token, BTreeSet<S
         }
     }
     let further = ticks.iter().flat_map(|tick| &tick.identifiers);
-    further.for_each(|(subject, identifier)| hold(identifier, *subject));
+    further.for_each(|(subject, identifier, _)| hold(identifier, *subject));
     holders
 }
 
