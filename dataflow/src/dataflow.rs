@@ -146,6 +146,9 @@ impl Dataflow {
         for event in input.events {
             shards[home(&event.0)].events.push(event);
         }
+        for (subject, token, at) in input.namings {
+            shards[home(&subject)].namings.push((subject, (token, at)));
+        }
         for (subject, identifier) in input.anonymous {
             shards[home(&subject)].anonymous.push((subject, identifier));
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! said → customers ─┬─ links, identifiers → stars → components → cap → losers ─┐
 //! anonymous ────────┼────────────────────────▴      └ sole ────────────────────┤
-//! events            └─ members, attributes, …                   erased → detours
+//! events            └─ members, attributes, …           erased, forgotten → detours
 //!   └──────────────────── facts ◂─┘     ◂── quarantined (stars, cap)           │
 //!   facts ++ facts ⋈ detours (where it goes +1, where it was −1) ◂─────────────┘
 //!     → persons (woken by time as well) → answers → totals
@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use cebe_schemas::change::Quarantine;
 use cebe_schemas::fact::{EventFact, Identifier};
-use cebe_schemas::id::Subject;
+use cebe_schemas::id::{Subject, Token};
+use cebe_schemas::time::Millis;
 use differential_dataflow::input::{Input as _, InputSession};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use timely::dataflow::operators::probe::Handle;
@@ -29,6 +30,7 @@ use crate::operator::cap::{Capped, cap};
 use crate::operator::customers::{Counts, customers};
 use crate::operator::detour::{Detour, Leave, detours};
 use crate::operator::distinct::distinct;
+use crate::operator::forget::{About, forget};
 use crate::operator::persons::{Context, Wakeup, persons};
 use crate::operator::sole::sole;
 use crate::operator::star::{Role, Star, stars};
@@ -43,6 +45,8 @@ pub struct Shard {
     pub events: Vec<(Subject, EventFact)>,
     /// The identifiers of events without a customer id.
     pub anonymous: Vec<(Subject, Identifier)>,
+    /// Who named which identifier when.
+    pub namings: Vec<(Subject, (Token, Millis))>,
     /// The same for all workers.
     pub context: Option<Arc<Context>>,
 }
@@ -62,6 +66,7 @@ pub struct Graph {
     said: InputSession<u64, (Subject, Statement), isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
     anonymous: InputSession<u64, (Subject, Identifier), isize>,
+    namings: InputSession<u64, (Subject, (Token, Millis)), isize>,
     contexts: InputHandleVec<u64, Arc<Context>>,
     reasons: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
@@ -79,10 +84,11 @@ impl Graph {
         let (said, statements) = scope.new_collection();
         let (events, event_facts) = scope.new_collection();
         let (anonymous, named) = scope.new_collection();
+        let (namings, naming_rows) = scope.new_collection();
         let (contexts, context_stream) = scope.new_input();
 
         let erased = statements.clone().flat_map(|(subject, statement)| match statement {
-            Statement::Erased(until_ms) => Some((subject, Leave::Erased(until_ms))),
+            Statement::Erased(until_ms) => Some((subject, until_ms)),
             _ => None,
         });
         let counts = customers(statements);
@@ -94,7 +100,10 @@ impl Graph {
         }));
         let (losers, quarantined) =
             linked_customers(held, linked(counts.clone()), context_stream.clone());
-        let leaves = losers.map(|(loser, winner)| (loser, Leave::For(winner))).concat(erased);
+        let forgotten = forgotten(naming_rows, named.clone(), erased.clone());
+        let leaves = losers.map(|(loser, winner)| (loser, Leave::For(winner))).concat(
+            erased.concat(forgotten).map(|(subject, until_ms)| (subject, Leave::Erased(until_ms))),
+        );
 
         let aliases = distinct(named.map(|(seeker, _)| seeker), "Aliases", 1, |seeker: &_| *seeker);
         let facts = members(counts.clone()).concatenate([
@@ -112,7 +121,17 @@ impl Graph {
         let (answers, reasons) = collected(answers);
         let (totals, total_rows) = collected(rate::totals(answers));
         let probe = totals.inner.probe().0;
-        Graph { said, events, anonymous, contexts, reasons, totals: total_rows, wakeup, probe }
+        Graph {
+            said,
+            events,
+            anonymous,
+            namings,
+            contexts,
+            reasons,
+            totals: total_rows,
+            wakeup,
+            probe,
+        }
     }
 
     /// Hands in the rows of `time` and ends it.
@@ -120,6 +139,7 @@ impl Graph {
         feed(&mut self.said, time, shard.said);
         feed(&mut self.events, time, shard.events);
         feed(&mut self.anonymous, time, shard.anonymous);
+        feed(&mut self.namings, time, shard.namings);
         self.contexts.advance_to(time);
         if let Some(context) = shard.context {
             self.contexts.send(context);
@@ -232,6 +252,23 @@ fn found_persons<'s>(
             [((*winner, *seeker), 1), ((*loser, *seeker), -1)]
         });
     moved(found, moves)
+}
+
+/// Whose events without a customer id are erased along with customers, and until when.
+fn forgotten<'s>(
+    namings: VecCollection<'s, u64, (Subject, (Token, Millis))>,
+    named: VecCollection<'s, u64, (Subject, Identifier)>,
+    erased: VecCollection<'s, u64, (Subject, Millis)>,
+) -> VecCollection<'s, u64, (Subject, Millis)> {
+    let reached = namings.clone().arrange_by_key_named("Arrange: Namings").join_core(
+        erased.arrange_by_key_named("Arrange: Erased"),
+        |customer, (token, at), until_ms| {
+            (at <= until_ms).then_some((*token, About::Erased(*customer, *until_ms)))
+        },
+    );
+    let names = namings.map(|(customer, (token, at))| (token, About::Named(customer, at)));
+    let seekers = named.map(|(seeker, found)| (found.token, About::Sought(seeker)));
+    forget(names.concatenate([reached, seekers]))
 }
 
 /// Facts by person instead of by customer: those of a customer that leaves go along, but for erased

@@ -26,6 +26,8 @@ pub struct TickInput {
     pub attributes: Vec<AttributeFact>,
     /// Further identifiers of the same events: they accumulate. With when that happened.
     pub identifiers: Vec<(Subject, Identifier, Millis)>,
+    /// Every naming of an identifier by an event with a customer id, and when it happened.
+    pub namings: Vec<(Subject, Token, Millis)>,
     /// Explicit links made and removed.
     pub merges: Vec<MergeFact>,
     /// Segments that CDP asserts.

@@ -30,6 +30,11 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
     });
     let fact = EventFact { event: event.event, group, occurred_at_ms: event.occurred_at_ms };
     input.events.push((subject, fact));
+    if event.qontak_customer_id.is_some() {
+        let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
+        let named = event.identifiers.iter().copied().chain(attributes);
+        input.namings.extend(named.map(|found| (subject, found.token, event.occurred_at_ms)));
+    }
     if let Some(team) = &event.team_id {
         input.teams.push((subject, team.as_str().into(), event.occurred_at_ms));
     }

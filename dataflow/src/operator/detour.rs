@@ -18,6 +18,34 @@ pub enum Leave {
     Erased(Millis),
 }
 
+/// All reasons of one customer.
+#[derive(Default)]
+struct Reasons {
+    to: Option<Subject>,
+    /// Each with how often it is said.
+    erased: Vec<(Millis, isize)>,
+}
+
+impl Reasons {
+    fn detour(&self) -> Detour {
+        let erased_until_ms = self.erased.iter().map(|(until_ms, _)| *until_ms).max();
+        Detour { to: self.to, erased_until_ms }
+    }
+
+    fn take_in(&mut self, reason: Leave, diff: isize) {
+        match reason {
+            Leave::For(person) => self.to = (diff > 0).then_some(person),
+            Leave::Erased(until_ms) => {
+                match self.erased.iter_mut().find(|(held, _)| *held == until_ms) {
+                    Some((_, count)) => *count += diff,
+                    None => self.erased.push((until_ms, diff)),
+                }
+                self.erased.retain(|(_, count)| *count != 0);
+            }
+        }
+    }
+}
+
 /// What becomes of the facts of a customer that has any reason.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -33,7 +61,7 @@ pub struct Detour {
 pub fn detours<'s>(
     reasons: VecCollection<'s, u64, (Subject, Leave)>,
 ) -> VecCollection<'s, u64, (Subject, Detour)> {
-    let mut detours: Sharded<Subject, Detour> = Sharded::default();
+    let mut customers: Sharded<Subject, Reasons> = Sharded::default();
     by_time(
         reasons,
         "Detours",
@@ -44,29 +72,20 @@ pub fn detours<'s>(
             rows.sort_unstable_by_key(|((subject, _), diff)| (*subject, *diff));
             for same in rows.chunk_by(|a, b| a.0.0 == b.0.0) {
                 let subject = same[0].0.0;
-                let shard = detours.of(&subject);
-                let before = shard.get(&subject).copied().unwrap_or_default();
-                let mut after = before;
-                for ((_, reason), diff) in same {
-                    match reason {
-                        Leave::For(person) if *diff > 0 => after.to = Some(*person),
-                        Leave::For(_) => after.to = None,
-                        Leave::Erased(until_ms) => {
-                            after.erased_until_ms = after.erased_until_ms.max(Some(*until_ms));
+                let shard = customers.of(&subject);
+                let reasons = shard.entry(subject).or_default();
+                let before = reasons.detour();
+                same.iter().for_each(|((_, reason), diff)| reasons.take_in(*reason, *diff));
+                let after = reasons.detour();
+                if before != after {
+                    for (detour, diff) in [(before, -1), (after, 1)] {
+                        if detour != Detour::default() {
+                            emit((subject, detour), diff);
                         }
                     }
                 }
-                if before == after {
-                    continue;
-                }
-                if before != Detour::default() {
-                    emit((subject, before), -1);
-                }
                 if after == Detour::default() {
                     shard.remove(&subject);
-                } else {
-                    emit((subject, after), 1);
-                    shard.insert(subject, after);
                 }
             }
         },

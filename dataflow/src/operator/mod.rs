@@ -19,6 +19,7 @@ pub mod cap;
 pub mod customers;
 pub mod detour;
 pub mod distinct;
+pub mod forget;
 pub mod persons;
 pub mod sharded;
 pub mod sole;

@@ -112,10 +112,11 @@ fn profile(person: &Person) -> Profile {
         let last = about.max_by_key(|fact| &fact.stamp)?;
         Some((name, last.value.clone()?))
     };
+    let teams: BTreeSet<_> = person.teams.iter().map(|(_, team)| team.clone()).collect();
     Profile {
         member_ids,
         attributes: names.into_iter().filter_map(attribute).collect(),
-        team_ids: person.teams.iter().cloned().collect(),
+        team_ids: teams.into_iter().collect(),
     }
 }
 

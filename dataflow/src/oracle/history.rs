@@ -55,7 +55,10 @@ impl History<'_> {
         let from = || after.into_iter().flat_map(|p| met(p, self.before));
         let to = || before.into_iter().flat_map(|p| met(p, self.after));
         let is_erased = |p: &Person| {
-            p.members.keys().chain(&p.aliases).any(|subject| self.erased.contains(subject))
+            let all = p.members.keys().chain(&p.aliases);
+            // An erasure that changes nothing is no cause.
+            let changed = !self.before.contains(p) || !self.after.contains(p);
+            changed && all.into_iter().any(|subject| self.erased.contains(subject))
         };
         if before.into_iter().chain(after).chain(from()).any(is_erased) {
             Some(Cause::Erase)

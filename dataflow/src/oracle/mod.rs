@@ -209,13 +209,17 @@ impl Oracle {
 fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
     let all: Vec<_> = ticks.iter().flat_map(|tick| tick.erasures.clone()).collect();
     let stays = |subject: Subject, at: Millis| !all.iter().any(|(s, t)| *s == subject && at <= *t);
+    let all_said = ticks;
     let mut ticks = ticks.to_vec();
     for tick in &mut ticks {
         tick.known.retain(|known| {
             let at = known.occurred_at_ms;
             stays(known.subject, at) && known.by.is_none_or(|by| stays(by, at))
         });
-        tick.events.retain(|(subject, event)| stays(*subject, event.occurred_at_ms));
+        tick.events.retain(|(subject, event)| {
+            let at = event.occurred_at_ms;
+            stays(*subject, at) && !forgotten(all_said, *subject, at)
+        });
         tick.attributes.retain(|fact| stays(fact.subject, fact.stamp.occurred_at_ms));
         tick.identifiers.retain(|(subject, _, at)| stays(*subject, *at));
         tick.assertions.retain(|fact| stays(fact.subject, fact.stamp.occurred_at_ms));
@@ -226,6 +230,23 @@ fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
         });
     }
     ticks
+}
+
+/// Whether events of `seeker` that happened `at` are erased along with a customer that had named one
+/// of its identifiers by then, as no remaining one had.
+fn forgotten(ticks: &[TickInput], seeker: Subject, at: Millis) -> bool {
+    let erasures = || ticks.iter().flat_map(|tick| &tick.erasures);
+    let namings = || ticks.iter().flat_map(|tick| &tick.namings);
+    let sought = ticks.iter().flat_map(|tick| &tick.anonymous).filter(|(s, _)| *s == seeker);
+    let tokens: BTreeSet<_> = sought.map(|(_, identifier)| identifier.token).collect();
+    tokens.iter().any(|token| {
+        erasures().filter(|(_, until)| at <= *until).any(|(customer, until)| {
+            let mut by_then = namings().filter(|(_, t, when)| t == token && when <= until);
+            let had_named = by_then.clone().any(|(who, ..)| who == customer);
+            let erased = |who, when| erasures().any(|(c, u)| c == who && when <= u);
+            had_named && !by_then.any(|(who, _, when)| who != customer && !erased(who, when))
+        })
+    })
 }
 
 /// Persons, and what is true of them.

@@ -10,7 +10,7 @@ use crate::view::identity::oracle::{Identities, Kept, identities};
 
 pub type Text = Arc<str>;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Person {
     pub account: Text,
     pub canonical: Text,
@@ -18,11 +18,11 @@ pub struct Person {
     /// Who names identifiers of this person only, and no customer.
     pub aliases: BTreeSet<Subject>,
     pub events: Vec<EventFact>,
-    /// Everything ever said of its members.
+    /// The last that was said of each member.
     pub attributes: Vec<AttributeFact>,
-    /// Everything ever said of its members.
+    /// The last that was said of each member.
     pub assertions: Vec<AssertionFact>,
-    pub teams: BTreeSet<Text>,
+    pub teams: BTreeSet<(Subject, Text)>,
     pub kept: BTreeSet<Kept>,
 }
 
@@ -54,13 +54,27 @@ pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
             of(&fact.subject, &mut |person| person.assertions.push(fact.clone()));
         }
         for (subject, team, _) in &tick.teams {
-            of(subject, &mut |person| person.teams.extend([team.clone()]));
+            of(subject, &mut |person| person.teams.extend([(*subject, team.clone())]));
         }
     }
     for kept in kept {
         of(&kept.0, &mut |person| person.kept.extend([kept]));
     }
     for person in persons.values_mut() {
+        let said = std::mem::take(&mut person.attributes);
+        let is_last = |fact: &AttributeFact| {
+            let same = said.iter().filter(|f| (f.subject, &f.name) == (fact.subject, &fact.name));
+            same.map(|f| &f.stamp).max() == Some(&fact.stamp)
+        };
+        person.attributes = said.iter().filter(|fact| is_last(fact)).cloned().collect();
+        let said = std::mem::take(&mut person.assertions);
+        let is_last = |fact: &AssertionFact| {
+            let about = |f: &AssertionFact| (f.subject, f.segment_id.clone());
+            let same = said.iter().filter(|f| about(f) == about(fact));
+            same.map(|f| &f.stamp).max() == Some(&fact.stamp)
+        };
+        person.assertions = said.iter().filter(|fact| is_last(fact)).cloned().collect();
+        person.events.sort();
         let shortlex = person.members.values().min_by_key(|id| (id.len(), id.as_bytes()));
         person.canonical = shortlex.cloned().unwrap_or_default();
     }

@@ -228,6 +228,11 @@ impl Writer {
                 Say::Attribute { who, name, value, ago, key } => {
                     input.known.push(known(who, t_ms - ago, None));
                     let identifies = name < 2;
+                    input.namings.extend(
+                        value.filter(|_| identifies).map(|value| {
+                            (subject(who), identifier(who.0, value).token, t_ms - ago)
+                        }),
+                    );
                     input.attributes.push(AttributeFact {
                         name: ATTRIBUTES[name].into(),
                         stamp: stamp(ago, key),
@@ -240,7 +245,9 @@ impl Writer {
                 }
                 Say::Further { who, value } => {
                     input.known.push(known(who, t_ms, None));
-                    input.identifiers.push((subject(who), identifier(who.0, value), t_ms));
+                    let identifier = identifier(who.0, value);
+                    input.identifiers.push((subject(who), identifier, t_ms));
+                    input.namings.push((subject(who), identifier.token, t_ms));
                 }
                 Say::Anonymous { account, values, event, group: g, ago } => {
                     let named: Vec<_> = (0..4).filter(|bit| values & (1 << bit) != 0).collect();
