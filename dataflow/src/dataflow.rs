@@ -6,34 +6,20 @@ use cebe_schemas::change::TickOutput;
 use cebe_schemas::fact::{EventFact, MergeFact, TickInput};
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
+use hashbrown::HashSet;
 
 use crate::error::DataflowError;
 use crate::graph::{Graph, Shard};
 use crate::names::Names;
 use crate::operator::persons::Context;
 use crate::operator::route;
-use crate::publish::Updates;
+use crate::publish::{Memberships, Updates};
 use crate::worker::{Order, Workers};
 
 /// The greatest number of workers.
 pub const WORKERS_MAX: usize = 64;
 /// An event that happened longer than this before its arrival is late (product §9.3).
 pub const LATE_AFTER_MS: Millis = 3_600_000;
-
-/// How to start a [`Dataflow`].
-#[derive(Clone, Debug)]
-pub struct DataflowConfig {
-    /// Worker threads, 1 to [`WORKERS_MAX`]; more than there are cores is slower.
-    pub workers: usize,
-    /// An identifier with more customers than this links nobody (product §4).
-    pub holders_max: usize,
-}
-
-impl Default for DataflowConfig {
-    fn default() -> Self {
-        DataflowConfig { workers: 1, holders_max: 5 }
-    }
-}
 
 /// Identities, segments and rates, kept correct tick by tick.
 ///
@@ -42,30 +28,24 @@ impl Default for DataflowConfig {
 pub struct Dataflow {
     workers: Workers,
     names: Names,
+    members: Memberships,
     last_ms: Option<Millis>,
     failed: bool,
 }
 
 impl Dataflow {
-    /// Starts `workers` worker threads, and otherwise the default [`DataflowConfig`].
+    /// Starts `workers` worker threads, 1 to [`WORKERS_MAX`], with no state. More than there are
+    /// cores is slower.
     ///
     /// # Errors
     /// [`DataflowError::Workers`], [`DataflowError::Start`].
     pub fn start(workers: usize) -> Result<Dataflow, DataflowError> {
-        Dataflow::with_config(&DataflowConfig { workers, ..DataflowConfig::default() })
-    }
-
-    /// Starts the worker threads of `config`, with no state.
-    ///
-    /// # Errors
-    /// [`DataflowError::Workers`], [`DataflowError::Start`].
-    pub fn with_config(config: &DataflowConfig) -> Result<Dataflow, DataflowError> {
-        let DataflowConfig { workers, holders_max } = *config;
         if workers == 0 || workers > WORKERS_MAX {
             return Err(DataflowError::Workers { workers, max: WORKERS_MAX });
         }
-        let workers = Workers::start(workers, move |worker| Graph::build(worker, holders_max))?;
-        Ok(Dataflow { workers, names: Names::new(), last_ms: None, failed: false })
+        let workers = Workers::start(workers, Graph::build)?;
+        let (names, members) = (Names::new(), Memberships::default());
+        Ok(Dataflow { workers, names, members, last_ms: None, failed: false })
     }
 
     /// Takes in everything that belongs to `input.t_ms`, lets time pass until then, and returns
@@ -95,6 +75,12 @@ impl Dataflow {
         let (t_ms, definitions) = (input.t_ms, input.definitions.take());
         let context = Context {
             plan: definitions.as_ref().map(|new| Arc::new(self.names.plan(new))),
+            is_first: self.last_ms.is_none(),
+            spoken_of: match input.linking {
+                Some(_) => input.events.iter().map(|(subject, _)| *subject).collect(),
+                None => HashSet::new(),
+            },
+            linking: input.linking.take(),
             late: late(&input.events, t_ms),
         };
         let orders = self.shards(input, context).into_iter();
@@ -108,7 +94,7 @@ impl Dataflow {
         let new = definitions.as_deref().map(|new| (time, new));
         Ok(TickOutput {
             t_ms,
-            moments: updates.publish(&mut self.names, new)?,
+            moments: updates.publish(&mut self.names, &mut self.members, new)?,
             next_wakeup_ms: next_wakeup.and_then(|at| Millis::try_from(at).ok()),
         })
     }
@@ -127,14 +113,23 @@ impl Dataflow {
         for event in input.events {
             shards[home(&event.0)].events.push(event);
         }
-        for identifier in input.identifiers {
-            shards[home(&identifier.subject)].identifiers.push(identifier);
+        for fact in input.attributes {
+            shards[home(&fact.subject)].attributes.push(Arc::new(self.names.attribute(fact)));
+        }
+        for (subject, identifier) in input.identifiers {
+            shards[home(&subject)].identifiers.push((identifier, subject));
+        }
+        for fact in input.assertions {
+            shards[home(&fact.subject)].assertions.push(Arc::new(self.names.assertion(fact)));
+        }
+        for (subject, team) in input.teams {
+            shards[home(&subject)].teams.push((subject, self.names.text(team)));
         }
         for MergeFact { pair: (a, b), linked, stamp } in input.merges {
             let pair = (a.min(b), a.max(b));
             shards[home(&pair.0)].merges.push(MergeFact { pair, linked, stamp });
         }
-        if context.plan.is_some() || !context.late.is_empty() {
+        if context.plan.is_some() || context.linking.is_some() || !context.late.is_empty() {
             let context = Arc::new(context);
             for shard in &mut shards {
                 shard.context = Some(context.clone());
@@ -148,7 +143,7 @@ impl Dataflow {
 }
 
 /// The customers of late events.
-fn late(events: &[(Subject, EventFact)], t_ms: Millis) -> hashbrown::HashSet<Subject> {
+fn late(events: &[(Subject, EventFact)], t_ms: Millis) -> HashSet<Subject> {
     let is_late = |event: &EventFact| event.occurred_at_ms < t_ms.saturating_sub(LATE_AFTER_MS);
     events.iter().filter(|(_, event)| is_late(event)).map(|(subject, _)| *subject).collect()
 }

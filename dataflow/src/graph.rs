@@ -1,9 +1,10 @@
 //! The one place where the views are wired to each other.
 //!
 //! ```text
-//! known       → distinct → facts                      identifiers → hold → stars ─┐
-//! events      → facts                                 merges      → merge ────────┤
-//! facts ++ facts ⋈ losers (winner +1, loser −1) ◂─────────────── losers ◂─────────┘
+//! known, teams        → distinct ─┐     attributes → latest ─┬─ identifiers → stars ─┐
+//! assertions → latest, events     ├─ facts ◂────────────────┘      merges → latest ──┴─ components
+//!                                 │    ◂── quarantined ◂── stars, cap ◂────────────────────┘
+//! facts ++ facts ⋈ losers (winner +1, loser −1) ◂── losers ◂─┘
 //!   → persons (woken by time as well) → answers → totals
 //! ```
 
@@ -12,19 +13,23 @@ use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cebe_schemas::fact::{EventFact, IdentifierFact, MergeFact};
+use cebe_schemas::change::Quarantine;
+use cebe_schemas::fact::{AttributeFact, EventFact, Identifier, MergeFact};
 use cebe_schemas::id::Subject;
 use differential_dataflow::input::{Input as _, InputSession};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Input as _, Probe as _};
-use timely::dataflow::{InputHandleVec, Scope};
+use timely::dataflow::{InputHandleVec, Scope, StreamVec};
 use timely::worker::Worker;
 
+use crate::operator::cap::{Capped, cap};
+use crate::operator::distinct::distinct;
+use crate::operator::latest::latest;
 use crate::operator::persons::{Context, Wakeup, persons};
-use crate::operator::{distinct, hold, merge, star};
-use crate::row::{Fact, Member, RateKey, Reason, Weight};
+use crate::operator::star::{Star, stars};
+use crate::row::{Assertion, Fact, Member, Quarantined, RateKey, Reason, Weight};
 use crate::view::{identity, rate};
 
 /// One worker's part of the input of a tick.
@@ -32,8 +37,11 @@ use crate::view::{identity, rate};
 pub struct Shard {
     pub known: Vec<Member>,
     pub events: Vec<(Subject, EventFact)>,
-    pub identifiers: Vec<IdentifierFact>,
+    pub attributes: Vec<Arc<AttributeFact>>,
+    pub identifiers: Vec<(Identifier, Subject)>,
     pub merges: Vec<MergeFact>,
+    pub assertions: Vec<Arc<Assertion>>,
+    pub teams: Vec<(Subject, Arc<str>)>,
     /// The same for all workers.
     pub context: Option<Arc<Context>>,
 }
@@ -52,8 +60,11 @@ type Collected<D> = Rc<RefCell<Vec<(D, u64, isize)>>>;
 pub struct Graph {
     known: InputSession<u64, Member, isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
-    identifiers: InputSession<u64, IdentifierFact, isize>,
+    attributes: InputSession<u64, Arc<AttributeFact>, isize>,
+    identifiers: InputSession<u64, (Identifier, Subject), isize>,
     merges: InputSession<u64, MergeFact, isize>,
+    assertions: InputSession<u64, Arc<Assertion>, isize>,
+    teams: InputSession<u64, (Subject, Arc<str>), isize>,
     contexts: InputHandleVec<u64, Arc<Context>>,
     reasons: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
@@ -63,23 +74,37 @@ pub struct Graph {
 
 impl Graph {
     /// Builds the dataflow on `worker`.
-    pub fn build(worker: &mut Worker, holders_max: usize) -> Graph {
-        worker.dataflow_named("Customers", |scope| Graph::wire(scope, holders_max))
+    pub fn build(worker: &mut Worker) -> Graph {
+        worker.dataflow_named("Customers", Graph::wire)
     }
 
-    fn wire(scope: Scope<'_, u64>, holders_max: usize) -> Graph {
+    fn wire(scope: Scope<'_, u64>) -> Graph {
         let (known, mentions) = scope.new_collection();
         let (events, event_facts) = scope.new_collection();
-        let (identifiers, identifier_facts) = scope.new_collection();
+        let (attributes, attribute_facts) = scope.new_collection();
+        let (identifiers, further) = scope.new_collection();
         let (merges, merge_facts) = scope.new_collection();
+        let (assertions, assertion_facts) = scope.new_collection();
+        let (teams, team_facts) = scope.new_collection();
         let (contexts, context_stream) = scope.new_input();
 
-        let stars = star::stars(hold::hold(identifier_facts), holders_max);
-        let losers = identity::losers(stars.concat(merge::merge(merge_facts)));
-        let members = distinct::distinct(mentions)
-            .map(|member| (member.subject, Fact::Member(Arc::new(member))));
-        let facts =
-            members.concat(event_facts.map(|(subject, event)| (subject, Fact::Event(event))));
+        let attribute_facts = latest(attribute_facts, "Attributes");
+        let identifying = |fact: Arc<AttributeFact>| Some((fact.identifier?, fact.subject));
+        let held = further.concat(attribute_facts.clone().flat_map(identifying));
+        let linked = latest(merge_facts, "Merges").filter(|merge: &MergeFact| merge.linked);
+        let (losers, quarantined) =
+            linked_customers(held, linked.map(|merge| merge.pair), context_stream.clone());
+
+        let members = distinct(mentions, "Members", |member: &Member| member.subject);
+        let teams_once = distinct(team_facts, "Teams", |team: &(Subject, Arc<str>)| team.clone());
+        let assertion_facts = latest(assertion_facts, "Assertions");
+        let facts = members.map(|m| (m.subject, Fact::Member(Arc::new(m)))).concatenate([
+            attribute_facts.map(|a| (a.subject, Fact::Attribute(a))),
+            teams_once.map(|(subject, team)| (subject, Fact::Team(team))),
+            assertion_facts.map(|a: Arc<Assertion>| (a.subject, Fact::Assertion(a))),
+            quarantined.map(|q| (q.subject, Fact::Quarantined(Box::new(q)))),
+            event_facts.map(|(subject, event)| (subject, Fact::Event(event))),
+        ]);
 
         let wakeup = Wakeup::default();
         let answers = persons(by_person(facts, losers), context_stream, wakeup.clone());
@@ -89,8 +114,11 @@ impl Graph {
         Graph {
             known,
             events,
+            attributes,
             identifiers,
             merges,
+            assertions,
+            teams,
             contexts,
             reasons,
             totals: total_rows,
@@ -103,8 +131,11 @@ impl Graph {
     pub fn feed(&mut self, time: u64, shard: Shard) {
         feed(&mut self.known, time, shard.known);
         feed(&mut self.events, time, shard.events);
+        feed(&mut self.attributes, time, shard.attributes);
         feed(&mut self.identifiers, time, shard.identifiers);
         feed(&mut self.merges, time, shard.merges);
+        feed(&mut self.assertions, time, shard.assertions);
+        feed(&mut self.teams, time, shard.teams);
         self.contexts.advance_to(time);
         if let Some(context) = shard.context {
             self.contexts.send(context);
@@ -125,6 +156,47 @@ impl Graph {
             next_wakeup: self.wakeup.get(),
         }
     }
+}
+
+/// From what customers hold and the pairs that are linked explicitly to (loser, winner), and those
+/// that are kept from being linked. A person of too many members falls into the pieces that
+/// explicit links make.
+fn linked_customers<'s>(
+    held: VecCollection<'s, u64, (Identifier, Subject)>,
+    pairs: VecCollection<'s, u64, (Subject, Subject)>,
+    contexts: StreamVec<'s, u64, Arc<Context>>,
+) -> (VecCollection<'s, u64, (Subject, Subject)>, VecCollection<'s, u64, Quarantined>) {
+    let stars = stars(held, contexts.clone());
+    let links = stars.clone().flat_map(|star| match star {
+        Star::Link(a, b) => Some((a, b)),
+        Star::Quarantined(_) => None,
+    });
+    let hubs = stars.flat_map(|star| match star {
+        Star::Quarantined(quarantined) => Some(quarantined),
+        Star::Link(..) => None,
+    });
+    let (losers, explicit_losers) = identity::losers(links, pairs);
+    let capped = cap(losers, contexts);
+    let losers = capped.clone().flat_map(|row| match row {
+        Capped::Loser(loser, winner) => Some((loser, winner)),
+        Capped::TooMany(..) => None,
+    });
+    let too_many = capped.flat_map(|row| match row {
+        Capped::TooMany(member, cluster) => Some((member, cluster)),
+        Capped::Loser(..) => None,
+    });
+    let pieces = explicit_losers
+        .arrange_by_key_named("Arrange: Pieces")
+        .join_core(too_many.clone().arrange_by_key_named("Arrange: Capped"), |loser, winner, _| {
+            Some((*loser, *winner))
+        });
+    let crowds = too_many.map(|(subject, cluster)| Quarantined {
+        reason: Quarantine::Members,
+        token: None,
+        cluster: Some(cluster),
+        subject,
+    });
+    (losers.concat(pieces), hubs.concat(crowds))
 }
 
 /// Facts by person instead of by customer: those of a loser move to its winner, for as long as it

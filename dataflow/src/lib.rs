@@ -11,7 +11,8 @@
 //!   answers.
 //! * `worker`: the threads.
 //! * `names` and `plan`: ids as numbers, definitions by account.
-//! * `publish` and `lineage`: from updates to changes, and which merge or unmerge caused them.
+//! * `publish`: from updates to changes, which merge or unmerge caused them, and by which version of
+//!   a definition each member entered.
 //! * `graph`: how the views are wired. The rows between them are in `row`.
 //! * `operator`: operators of our own, woken by frontiers, the person stage among them.
 //! * `view`: the rules themselves as functions, each beside its naive oracle;
@@ -22,7 +23,6 @@
 mod dataflow;
 mod error;
 mod graph;
-mod lineage;
 mod names;
 mod operator;
 #[cfg(any(test, feature = "oracle"))]
@@ -35,5 +35,5 @@ mod tests;
 mod view;
 mod worker;
 
-pub use dataflow::{Dataflow, DataflowConfig, LATE_AFTER_MS, WORKERS_MAX};
+pub use dataflow::{Dataflow, LATE_AFTER_MS, WORKERS_MAX};
 pub use error::DataflowError;

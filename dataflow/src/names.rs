@@ -1,16 +1,16 @@
 //! The texts behind the numbers that the workers compute with, and their order of appearance.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use cebe_schemas::definition::Definitions;
-use cebe_schemas::fact::{GroupName, Known};
+use cebe_schemas::fact::{AssertionFact, AttributeFact, GroupName, Known};
 use cebe_schemas::id::Group;
 
 use crate::operator::sharded::Sharded;
 use crate::plan::{AccountPlan, MetricPlan, Plan};
-use crate::row::{AccountId, Member, MetricId, SegmentId};
+use crate::row::{AccountId, Assertion, Member, MetricId, SegmentId};
 
 /// Numbers things in the order in which they are first seen.
 struct Interner<K> {
@@ -41,6 +41,7 @@ pub struct Names {
     segments: Interner<(AccountId, Arc<str>)>,
     versions: HashMap<SegmentId, u32>,
     groups: Sharded<Group, Arc<str>>,
+    texts: HashSet<Arc<str>>,
 }
 
 impl Names {
@@ -52,6 +53,7 @@ impl Names {
             segments: Interner::new(),
             versions: HashMap::new(),
             groups: Sharded::default(),
+            texts: HashSet::new(),
         }
     }
 
@@ -59,6 +61,29 @@ impl Names {
     pub fn member(&mut self, known: Known) -> Member {
         let account = self.account_id(&known.account_id);
         Member { subject: known.subject, account, customer_id: known.customer_id }
+    }
+
+    /// The row of a statement about an attribute.
+    pub fn attribute(&mut self, fact: AttributeFact) -> AttributeFact {
+        AttributeFact { name: self.text(fact.name), ..fact }
+    }
+
+    /// The row of an assertion.
+    pub fn assertion(&mut self, fact: AssertionFact) -> Assertion {
+        let AssertionFact { account_id, segment_id, stamp, subject, entered } = fact;
+        let account = self.account_id(&account_id);
+        let segment_id = self.text(segment_id);
+        let segment = SegmentId(self.segments.number(&(account, segment_id.clone())));
+        Assertion { segment, segment_id, stamp, subject, entered }
+    }
+
+    /// One allocation for all texts that are equal: names of attributes, segments and teams.
+    pub fn text(&mut self, text: Arc<str>) -> Arc<str> {
+        if let Some(known) = self.texts.get(&text) {
+            return known.clone();
+        }
+        self.texts.insert(text.clone());
+        text
     }
 
     /// Remembers the text of a group.
@@ -119,10 +144,14 @@ impl Names {
         self.metrics.things[metric.0 as usize].clone()
     }
 
-    /// The id of a segment, and its version in force.
-    pub fn segment(&self, segment: SegmentId) -> (Arc<str>, u32) {
-        let (_, id) = &self.segments.things[segment.0 as usize];
-        (id.clone(), self.versions.get(&segment).copied().unwrap_or_default())
+    /// The id of a segment.
+    pub fn segment(&self, segment: SegmentId) -> Arc<str> {
+        self.segments.things[segment.0 as usize].1.clone()
+    }
+
+    /// The version of a segment's definition that is or was last in force; 0 if there was none.
+    pub fn version(&self, segment: SegmentId) -> u32 {
+        self.versions.get(&segment).copied().unwrap_or_default()
     }
 
     /// The text of a group, if any tick has given it.

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use cebe_schemas::change::Cause;
-use cebe_schemas::fact::EventFact;
-use cebe_schemas::id::{Group, Subject};
+use cebe_schemas::change::{Cause, Profile, Quarantine, Seen};
+use cebe_schemas::fact::{AttributeFact, EventFact, Stamp};
+use cebe_schemas::id::{Group, Subject, Token};
 use serde::{Deserialize, Serialize};
 
 /// An account, numbered at the edge: fixed size, and cheap to compare.
@@ -47,11 +47,47 @@ impl PartialOrd for Member {
     }
 }
 
+/// What CDP said last of a customer and a segment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Assertion {
+    /// Which segment.
+    pub segment: SegmentId,
+    /// Its id as published.
+    pub segment_id: Arc<str>,
+    /// Which statement wins.
+    pub stamp: Stamp,
+    /// Of whom.
+    pub subject: Subject,
+    /// Entered.
+    pub entered: bool,
+}
+
+/// A customer that is kept from being linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Which protection.
+    pub reason: Quarantine,
+    /// The identifier that too many hold.
+    pub token: Option<Token>,
+    /// The least customer of the person that would have too many members.
+    pub cluster: Option<Subject>,
+    /// The customer.
+    pub subject: Subject,
+}
+
 /// What a person consists of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fact {
     /// This customer belongs to the person.
     Member(Arc<Member>),
+    /// The last statement of one of its customers about an attribute.
+    Attribute(Arc<AttributeFact>),
+    /// A team that published an event of one of its customers.
+    Team(Arc<str>),
+    /// The last statement of CDP about one of its customers and a segment.
+    Assertion(Arc<Assertion>),
+    /// One of its customers is kept from being linked.
+    Quarantined(Box<Quarantined>),
     /// An event of one of its customers.
     Event(EventFact),
 }
@@ -79,6 +115,24 @@ pub enum Answer {
         /// The canonical id of the person.
         canonical: Arc<str>,
     },
+    /// What is known of the person as a whole.
+    Customer {
+        /// The tenant.
+        account: AccountId,
+        /// The canonical id of the person.
+        customer: Arc<str>,
+        /// What is known.
+        profile: Arc<Profile>,
+    },
+    /// When the events of the person happened.
+    Seen {
+        /// The tenant.
+        account: AccountId,
+        /// The canonical id of the person.
+        customer: Arc<str>,
+        /// When.
+        seen: Seen,
+    },
     /// The person belongs to a segment.
     Segment {
         /// The tenant.
@@ -87,6 +141,8 @@ pub enum Answer {
         segment: SegmentId,
         /// The canonical id of the person.
         customer: Arc<str>,
+        /// By definition; else it is only asserted.
+        defined: bool,
     },
     /// The person is in the denominator of a rate.
     Rate {
@@ -96,6 +152,17 @@ pub enum Answer {
         customer: Arc<str>,
         /// It is in the numerator as well.
         hit: bool,
+    },
+    /// A member is kept from being linked.
+    Quarantined {
+        /// The tenant.
+        account: AccountId,
+        /// The canonical id of the person.
+        customer: Arc<str>,
+        /// The member's id.
+        member: Arc<str>,
+        /// Which protection, and of what.
+        held: Quarantined,
     },
 }
 

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_dies_in_a_tick_is_an_error_and_no_hang() {
-        let workers = Workers::start(2, |worker| Graph::build(worker, 5)).unwrap();
+        let workers = Workers::start(2, Graph::build).unwrap();
         assert!(workers.tick(orders([5, 5])).is_ok());
         // Going back in time is a panic inside; the other worker then waits for it.
         let died = workers.tick(orders([6, 3])).err();
@@ -169,7 +169,7 @@ mod tests {
     fn a_worker_that_dies_at_once_is_an_error_and_no_hang() {
         let build = |worker: &mut Worker| {
             assert_ne!(worker.index(), 0, "on purpose");
-            Graph::build(worker, 5)
+            Graph::build(worker)
         };
         let workers = Workers::start(2, build).unwrap();
         let died = workers.tick(orders([5, 5])).err();

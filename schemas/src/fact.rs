@@ -151,12 +151,12 @@ impl Hash for AttributeValue {
 /// A customer was said to have an attribute, or to have it no more.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttributeFact {
-    /// Whose.
-    pub subject: Subject,
     /// Which attribute.
     pub name: Arc<str>,
     /// Which statement about it wins.
     pub stamp: Stamp,
+    /// Whose.
+    pub subject: Subject,
     /// None: it was cleared.
     pub value: Option<Arc<AttributeValue>>,
     /// What the value identifies, where it does: `phone` and `email`.
@@ -166,12 +166,14 @@ pub struct AttributeFact {
 /// `segment.entered` or `segment.exited`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AssertionFact {
-    /// Who is said to belong to it, or not.
-    pub subject: Subject,
+    /// The tenant.
+    pub account_id: Arc<str>,
     /// Which segment.
     pub segment_id: Arc<str>,
-    /// Which statement about the two wins.
+    /// Which statement about segment and customer wins.
     pub stamp: Stamp,
+    /// Who is said to belong to it, or not.
+    pub subject: Subject,
     /// Entered.
     pub entered: bool,
 }

@@ -38,8 +38,8 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
         "customer.created" | "customer.updated" => describe(event, subject, &stamp, input),
         "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
         "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
-        "segment.entered" => assert(event, subject, true, stamp, input),
-        "segment.exited" => assert(event, subject, false, stamp, input),
+        "segment.entered" => assert(event, account, subject, true, stamp, input),
+        "segment.exited" => assert(event, account, subject, false, stamp, input),
         _ => {}
     }
 }
@@ -64,6 +64,7 @@ fn describe(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut Tic
 
 fn assert(
     event: &ValidEvent,
+    account_id: Arc<str>,
     subject: Subject,
     entered: bool,
     stamp: Stamp,
@@ -71,7 +72,7 @@ fn assert(
 ) {
     let Some(segment_id) = &event.segment_id else { return };
     let segment_id = segment_id.as_str().into();
-    input.assertions.push(AssertionFact { subject, segment_id, stamp, entered });
+    input.assertions.push(AssertionFact { account_id, segment_id, stamp, subject, entered });
 }
 
 fn link(

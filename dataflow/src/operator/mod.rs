@@ -5,17 +5,19 @@
 //! at each tick.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::{AsCollection, Data, ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::{Capability, Operator};
 use timely::progress::frontier::MutableAntichain;
 
+pub mod cap;
 pub mod distinct;
-pub mod hold;
-pub mod merge;
+pub mod latest;
 pub mod persons;
 pub mod sharded;
 pub mod star;
@@ -100,6 +102,49 @@ pub fn by_time<'s, D: ExchangeData, O: Data>(
                     let Some((capability, rows)) = pending.take(time) else { break };
                     let mut session = output.session(&capability);
                     logic(rows, &mut |row, diff| session.give((row, time, diff)));
+                }
+                pending.release_before(pending.least());
+            }
+        },
+    );
+    stream.as_collection()
+}
+
+/// As [`by_time`], with what concerns all rows of that time.
+pub fn by_time_with<'s, D: ExchangeData, C: 'static, O: Data>(
+    rows: VecCollection<'s, u64, D>,
+    contexts: StreamVec<'s, u64, Arc<C>>,
+    name: &str,
+    route: impl Fn(&D) -> u64 + 'static,
+    mut logic: impl FnMut(Vec<(D, isize)>, Option<&C>, &mut dyn FnMut(O, isize)) + 'static,
+) -> VecCollection<'s, u64, O> {
+    let pact = Exchange::new(move |(row, _, _): &(D, u64, isize)| route(row));
+    let stream = rows.inner.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
+        contexts,
+        pact,
+        Pipeline,
+        name,
+        |_, _| {
+            let mut pending = Pending::<(Vec<(D, isize)>, Option<Arc<C>>)>::new();
+            move |(rows, rows_frontier), (contexts, contexts_frontier), output| {
+                rows.for_each(|capability, rows| {
+                    pending.hold(capability.retain_least(0));
+                    for (row, time, diff) in rows.drain(..) {
+                        pending.at(time).0.push((row, diff));
+                    }
+                });
+                contexts.for_each(|capability, contexts| {
+                    let Some(capability) = capability.retain_least(0) else { return };
+                    pending.at(*capability.time()).1 = contexts.pop();
+                    pending.hold(Some(capability));
+                });
+                let done = |t: &u64| complete(*t, rows_frontier) && complete(*t, contexts_frontier);
+                while let Some(time) = pending.least().filter(&done) {
+                    let Some((capability, (rows, context))) = pending.take(time) else { break };
+                    let mut session = output.session(&capability);
+                    logic(rows, context.as_deref(), &mut |row, diff| {
+                        session.give((row, time, diff));
+                    });
                 }
                 pending.release_before(pending.least());
             }

@@ -1,42 +1,130 @@
 //! From shared identifiers to links between customers.
 
+use std::sync::Arc;
+
+use cebe_schemas::change::Quarantine;
+use cebe_schemas::fact::{Identifier, IdentifierValue, Linking};
 use cebe_schemas::id::{Subject, Token};
 use differential_dataflow::VecCollection;
+use timely::dataflow::StreamVec;
 
+use super::persons::Context;
 use super::sharded::Sharded;
-use super::{by_time, difference, route};
+use super::{by_time_with, difference, route};
+use crate::row::Quarantined;
+
+/// What the holders of an identifier are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Star {
+    /// Two of them are linked.
+    Link(Subject, Subject),
+    /// One of them is kept from being linked, for there are too many.
+    Quarantined(Quarantined),
+}
+
+/// The customers that hold one identifier.
+struct Holders {
+    value: IdentifierValue,
+    /// Sorted; each with how often it holds it.
+    customers: Vec<(Subject, isize)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    Blocked,
+    TooMany,
+    Links,
+}
+
+impl Holders {
+    fn rule(&self, linking: &Linking) -> Rule {
+        if linking.blocked.contains(&self.value) {
+            Rule::Blocked
+        } else if self.customers.len() > linking.holders_max {
+            Rule::TooMany
+        } else {
+            Rule::Links
+        }
+    }
+
+    fn stars(&self, token: Token, linking: &Linking) -> Vec<Star> {
+        let subjects = self.customers.iter().map(|(subject, _)| *subject);
+        match (self.rule(linking), self.customers.first()) {
+            (Rule::Blocked, _) | (_, None) => Vec::new(),
+            (Rule::TooMany, _) => subjects.map(|subject| quarantined(token, subject)).collect(),
+            (Rule::Links, Some((least, _))) => {
+                subjects.skip(1).map(|other| Star::Link(other, *least)).collect()
+            }
+        }
+    }
+
+    /// Whether the customer came or went, if it did.
+    fn count(&mut self, subject: Subject, diff: isize) -> Option<isize> {
+        match self.customers.binary_search_by_key(&subject, |(subject, _)| *subject) {
+            Err(at) => {
+                self.customers.reserve_exact(usize::from(self.customers.is_empty()));
+                self.customers.insert(at, (subject, diff));
+                Some(1)
+            }
+            Ok(at) => {
+                self.customers[at].1 += diff;
+                (self.customers[at].1 == 0).then(|| {
+                    self.customers.remove(at);
+                    -1
+                })
+            }
+        }
+    }
+}
+
+fn quarantined(token: Token, subject: Subject) -> Star {
+    let (reason, token) = (Quarantine::Holders, Some(token));
+    Star::Quarantined(Quarantined { reason, token, cluster: None, subject })
+}
 
 /// A star for each identifier: every other holder is linked to the least one. An identifier with
-/// more than `holders_max` holders links nobody (product §4). Counting holders here, instead of in
-/// a `reduce`, keeps an update of such a hub from reading all of it again.
+/// more holders than may be, or a blocked one, links nobody (product §4). Counting holders here,
+/// instead of in a `reduce`, keeps an update of such a hub from reading all of it again.
 pub fn stars<'s>(
-    held: VecCollection<'s, u64, (Token, Subject)>,
-    holders_max: usize,
-) -> VecCollection<'s, u64, (Subject, Subject)> {
-    let mut tokens: Sharded<Token, Vec<Subject>> = Sharded::default();
-    by_time(
+    held: VecCollection<'s, u64, (Identifier, Subject)>,
+    contexts: StreamVec<'s, u64, Arc<Context>>,
+) -> VecCollection<'s, u64, Star> {
+    let mut tokens: Sharded<Token, Holders> = Sharded::default();
+    let mut linking = Arc::<Linking>::default();
+    by_time_with(
         held,
+        contexts,
         "Stars",
-        |(token, _)| route(token),
-        move |mut rows, emit| {
-            rows.sort_unstable();
-            for same in rows.chunk_by(|a, b| a.0.0 == b.0.0) {
-                let token = same[0].0.0;
-                let shard = tokens.of(&token);
-                let holders = shard.entry(token).or_default();
-                let before = star(holders, holders_max);
-                for ((_, subject), diff) in same {
-                    match (holders.binary_search(subject), *diff > 0) {
-                        (Err(at), true) => {
-                            holders.reserve_exact(usize::from(holders.is_empty()));
-                            holders.insert(at, *subject);
-                        }
-                        (Ok(at), false) => drop(holders.remove(at)),
-                        _ => debug_assert!(false, "a holder comes and goes once"),
-                    }
+        |(identifier, _)| route(&identifier.token),
+        move |mut rows, context, emit| {
+            if let Some(new) = context.and_then(|context| context.linking.clone()) {
+                for (token, holders) in tokens.iter_mut() {
+                    let (before, after) =
+                        (holders.stars(*token, &linking), holders.stars(*token, &new));
+                    difference(&before, &after, |star, diff| emit(*star, diff));
                 }
-                difference(&before, &star(holders, holders_max), |edge, diff| emit(*edge, diff));
-                if holders.is_empty() {
+                linking = new;
+            }
+            differential_dataflow::consolidation::consolidate(&mut rows);
+            for same in rows.chunk_by(|a, b| a.0.0.token == b.0.0.token) {
+                let Identifier { token, value } = same[0].0.0;
+                let shard = tokens.of(&token);
+                let holders =
+                    shard.entry(token).or_insert_with(|| Holders { value, customers: Vec::new() });
+                let hub = holders.rule(&linking) == Rule::TooMany;
+                let before = if hub { Vec::new() } else { holders.stars(token, &linking) };
+                let mut moved = Vec::new();
+                for ((_, subject), diff) in same {
+                    moved.extend(holders.count(*subject, *diff).map(|diff| (*subject, diff)));
+                }
+                if hub && holders.rule(&linking) == Rule::TooMany {
+                    moved.iter().for_each(|(subject, d)| emit(quarantined(token, *subject), *d));
+                } else {
+                    let before = if hub { restored(holders, &moved, token) } else { before };
+                    let after = holders.stars(token, &linking);
+                    difference(&before, &after, |star, diff| emit(*star, diff));
+                }
+                if holders.customers.is_empty() {
                     shard.remove(&token);
                 }
             }
@@ -44,11 +132,12 @@ pub fn stars<'s>(
     )
 }
 
-fn star(holders: &[Subject], holders_max: usize) -> Vec<(Subject, Subject)> {
-    match holders {
-        [least, others @ ..] if holders.len() <= holders_max => {
-            others.iter().map(|other| (*other, *least)).collect()
-        }
-        _ => Vec::new(),
-    }
+/// What a hub was before customers `moved`, so that it is read as a whole only when it ends.
+fn restored(holders: &Holders, moved: &[(Subject, isize)], token: Token) -> Vec<Star> {
+    let came = |subject: &Subject| moved.contains(&(*subject, 1));
+    let held = holders.customers.iter().map(|(subject, _)| *subject).filter(|s| !came(s));
+    let gone = moved.iter().filter(|(_, diff)| *diff < 0).map(|(subject, _)| *subject);
+    let mut subjects: Vec<Subject> = held.chain(gone).collect();
+    subjects.sort_unstable();
+    subjects.into_iter().map(|subject| quarantined(token, subject)).collect()
 }

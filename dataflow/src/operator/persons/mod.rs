@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cebe_schemas::change::Cause;
+use cebe_schemas::fact::Linking;
 use cebe_schemas::id::Subject;
 use differential_dataflow::{AsCollection, VecCollection};
 use hashbrown::HashSet;
@@ -21,6 +22,7 @@ use crate::plan::Plan;
 use crate::row::{Fact, Member, Reason};
 
 mod person;
+mod standing;
 mod state;
 
 use state::Persons;
@@ -33,6 +35,12 @@ pub type Wakeup = Rc<Cell<Option<u64>>>;
 pub struct Context {
     /// The definitions in force from then on, if it changes them.
     pub plan: Option<Arc<Plan>>,
+    /// The first time of all: its definitions have always been in force.
+    pub is_first: bool,
+    /// What links from then on, if it changes that.
+    pub linking: Option<Arc<Linking>>,
+    /// If it does: the customers that any event is about.
+    pub spoken_of: HashSet<Subject>,
     /// Customers with an event that happened long before it arrived.
     pub late: HashSet<Subject>,
 }
@@ -40,10 +48,14 @@ pub struct Context {
 impl Context {
     /// The cause of what events did to a person of these customers. Where a person came together or
     /// came apart, that is the cause; it is known where all changes of a time meet.
-    fn cause<'a>(&self, members: impl IntoIterator<Item = &'a Member>) -> Cause {
-        let mut subjects = members.into_iter().map(|member| &member.subject);
-        if !self.late.is_empty() && subjects.any(|subject| self.late.contains(subject)) {
+    fn cause<'a>(&self, members: impl IntoIterator<Item = &'a Member> + Clone) -> Cause {
+        let any_of = |set: &HashSet<Subject>| {
+            !set.is_empty() && members.clone().into_iter().any(|m| set.contains(&m.subject))
+        };
+        if any_of(&self.late) {
             Cause::LateEvent
+        } else if self.linking.is_some() && !any_of(&self.spoken_of) {
+            Cause::Definition
         } else {
             Cause::Event
         }

@@ -3,36 +3,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cebe_schemas::change::Cause;
-use cebe_schemas::fact::EventFact;
+use cebe_schemas::change::{Profile, Seen};
+use cebe_schemas::fact::{AttributeFact, EventFact};
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 
-use super::Emit;
-use crate::operator::difference;
+use super::standing::{Standing, Whole};
 use crate::plan::Plan;
-use crate::row::{AccountId, Answer, Fact, Member, RateKey};
-use crate::view::person::{Truth, evaluate};
+use crate::row::{AccountId, Assertion, Fact, Member, Quarantined};
+use crate::view::person::{Known, Truth, evaluate, profile};
 
-/// The customers and events of one person.
+/// Everything that is known of one person, each sorted, with repeats.
 #[derive(Default)]
 pub struct Person {
     /// Its wake-up, which [`Person::schedule`] keeps.
     pub wakeup: Option<u64>,
-    /// Sorted, so that the first is the canonical one.
+    /// The first is the canonical one.
     members: Vec<Arc<Member>>,
-    /// Sorted, with repeats.
+    /// Of all members.
+    attributes: Vec<Arc<AttributeFact>>,
+    /// Of all members.
+    teams: Vec<Arc<str>>,
+    /// Of all members.
+    assertions: Vec<Arc<Assertion>>,
+    quarantined: Vec<Quarantined>,
     events: Vec<EventFact>,
-}
-
-/// What is true of a person at some time.
-#[derive(Default)]
-pub struct Standing {
-    /// Who speaks for the person; nobody: nothing is true of it.
-    canonical: Option<Arc<Member>>,
-    truths: Vec<Truth>,
-    /// When the truths next change by themselves.
-    pub next_change: Option<u64>,
+    seen: Option<Seen>,
 }
 
 impl Person {
@@ -48,35 +44,113 @@ impl Person {
 
     /// Nothing is left of it.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.events.is_empty()
+        let Person { members, attributes, teams, assertions, quarantined, events, .. } = self;
+        members.is_empty()
+            && attributes.is_empty()
+            && teams.is_empty()
+            && assertions.is_empty()
+            && quarantined.is_empty()
+            && events.is_empty()
     }
 
-    /// What is true of it at `time`, but for its members.
-    pub fn standing(&self, plan: &Plan, time: u64) -> Standing {
+    /// What is true of it at `time`, but for its members. Its profile is looked at only as part of
+    /// the `whole`.
+    pub fn standing(&self, plan: &Plan, time: u64, whole: bool) -> Standing {
         let Some(canonical) = self.members.first() else { return Standing::default() };
         let mut truths = Vec::new();
         let now = Millis::try_from(time).unwrap_or(Millis::MAX);
-        let next = evaluate(&self.events, plan.of(canonical.account), now, &mut truths);
+        let known = Known {
+            attributes: &self.attributes,
+            assertions: &self.assertions,
+            events: &self.events,
+        };
+        let next = evaluate(&known, plan.of(canonical.account), now, &mut truths);
+        truths.extend(known.asserted().map(Truth::Asserted));
+        truths.sort_unstable();
         Standing {
-            canonical: Some(canonical.clone()),
             truths,
+            seen: self.seen,
+            whole: whole.then(|| self.whole()),
             // Whatever a definition says, nobody is woken twice for one time.
             next_change: next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > time),
+            canonical: Some(canonical.clone()),
         }
+    }
+
+    /// When its events happened, and nothing else.
+    pub fn sighting(&self) -> Standing {
+        Standing {
+            canonical: self.members.first().cloned(),
+            seen: self.seen,
+            ..Standing::default()
+        }
+    }
+
+    fn whole(&self) -> Whole {
+        let named = |held: &Quarantined| {
+            let member = self.members.iter().find(|member| member.subject == held.subject)?;
+            Some((member.customer_id.clone(), *held))
+        };
+        let mut quarantined: Vec<_> = self.quarantined.iter().filter_map(named).collect();
+        quarantined.sort_unstable();
+        let profile = Profile {
+            member_ids: self.members.iter().map(|member| member.customer_id.clone()).collect(),
+            attributes: profile(&self.attributes),
+            team_ids: self.teams.chunk_by(|a, b| a == b).map(|same| same[0].clone()).collect(),
+        };
+        Whole { profile: Arc::new(profile), quarantined }
     }
 
     /// Adds and removes facts; they are sorted and each occurs once.
     pub fn apply(&mut self, facts: &[((Subject, Fact), isize)]) {
-        let members = facts.iter().filter_map(|((_, fact), diff)| match fact {
-            Fact::Member(member) => Some((member.clone(), *diff)),
-            Fact::Event(_) => None,
-        });
-        apply(&mut self.members, members);
-        let events = facts.iter().filter_map(|((_, fact), diff)| match fact {
-            Fact::Member(_) => None,
-            Fact::Event(event) => Some((*event, *diff)),
-        });
-        apply(&mut self.events, events);
+        let all = || facts.iter().map(|((_, fact), diff)| (fact, *diff));
+        let of = |fact: &Fact| match fact {
+            Fact::Member(member) => Some(member.clone()),
+            _ => None,
+        };
+        apply(&mut self.members, all(), of);
+        let of = |fact: &Fact| match fact {
+            Fact::Attribute(attribute) => Some(attribute.clone()),
+            _ => None,
+        };
+        apply(&mut self.attributes, all(), of);
+        let of = |fact: &Fact| match fact {
+            Fact::Team(team) => Some(team.clone()),
+            _ => None,
+        };
+        apply(&mut self.teams, all(), of);
+        let of = |fact: &Fact| match fact {
+            Fact::Assertion(assertion) => Some(assertion.clone()),
+            _ => None,
+        };
+        apply(&mut self.assertions, all(), of);
+        let of = |fact: &Fact| match fact {
+            Fact::Quarantined(quarantined) => Some(**quarantined),
+            _ => None,
+        };
+        apply(&mut self.quarantined, all(), of);
+        let of = |fact: &Fact| match fact {
+            Fact::Event(event) => Some(*event),
+            _ => None,
+        };
+        apply(&mut self.events, all(), of);
+        self.see(all().filter_map(|(fact, diff)| Some((of(fact)?, diff))));
+    }
+
+    /// After `events` have come and gone.
+    fn see(&mut self, events: impl Iterator<Item = (EventFact, isize)>) {
+        let add = |seen: Option<Seen>, event: &EventFact| {
+            let at = event.occurred_at_ms;
+            let seen = seen.unwrap_or(Seen { first_ms: at, last_ms: at });
+            Some(Seen { first_ms: seen.first_ms.min(at), last_ms: seen.last_ms.max(at) })
+        };
+        for (event, diff) in events {
+            if diff < 0 {
+                self.seen = self.events.iter().fold(None, add);
+                return;
+            }
+            self.seen = add(self.seen, &event);
+        }
     }
 
     /// Moves its wake-up to `at`.
@@ -90,10 +164,16 @@ impl Person {
     }
 }
 
-/// Adds and removes sorted values in linear time, also when one person takes over another.
-fn apply<T: Ord + Clone>(values: &mut Vec<T>, changes: impl Iterator<Item = (T, isize)>) {
+/// Adds and removes those of the sorted `facts` that are of one kind, in linear time, also when one
+/// person takes over another.
+fn apply<'f, T: Ord + Clone>(
+    values: &mut Vec<T>,
+    facts: impl Iterator<Item = (&'f Fact, isize)>,
+    of_kind: impl Fn(&Fact) -> Option<T>,
+) {
     let (mut added, mut removed) = (Vec::new(), Vec::new());
-    for (value, diff) in changes {
+    for (fact, diff) in facts {
+        let Some(value) = of_kind(fact) else { continue };
         let to = if diff > 0 { &mut added } else { &mut removed };
         to.extend(std::iter::repeat_n(value, diff.unsigned_abs()));
     }
@@ -107,64 +187,5 @@ fn apply<T: Ord + Clone>(values: &mut Vec<T>, changes: impl Iterator<Item = (T, 
         values.append(&mut added);
         // Stable: it merges runs that are sorted already.
         values.sort();
-    }
-}
-
-/// Emits the difference between two standings of one person.
-pub fn publish(before: &Standing, after: &Standing, cause: Cause, emit: Emit) {
-    let mut each = |canonical: &Member, truth: &Truth, diff| {
-        emit((answer(canonical, *truth), cause), diff);
-    };
-    match (&before.canonical, &after.canonical) {
-        (Some(old), Some(new)) if old == new => {
-            difference(&before.truths, &after.truths, |truth, diff| each(new, truth, diff));
-        }
-        (old, new) => {
-            for (standing, canonical, diff) in [(before, old, -1), (after, new, 1)] {
-                let Some(canonical) = canonical else { continue };
-                standing.truths.iter().for_each(|truth| each(canonical, truth, diff));
-            }
-        }
-    }
-}
-
-/// Emits who belongs to the person no more, and who does now, each for a cause of its own.
-pub fn publish_members(
-    before: &[Arc<Member>],
-    after: &[Arc<Member>],
-    cause: impl Fn(&Member) -> Cause,
-    emit: Emit,
-) {
-    let mut each = |canonical: &Member, member: &Member, diff| {
-        emit((identity(canonical, member), cause(member)), diff);
-    };
-    match (before.first(), after.first()) {
-        (Some(old), Some(new)) if old == new => {
-            difference(before, after, |member, diff| each(new, member, diff));
-        }
-        (old, new) => {
-            for (members, canonical, diff) in [(before, old, -1), (after, new, 1)] {
-                let Some(canonical) = canonical else { continue };
-                members.iter().for_each(|member| each(canonical, member, diff));
-            }
-        }
-    }
-}
-
-fn identity(canonical: &Member, member: &Member) -> Answer {
-    Answer::Identity {
-        account: member.account,
-        member: member.customer_id.clone(),
-        canonical: canonical.customer_id.clone(),
-    }
-}
-
-fn answer(canonical: &Member, truth: Truth) -> Answer {
-    let (account, customer) = (canonical.account, canonical.customer_id.clone());
-    match truth {
-        Truth::Segment(segment) => Answer::Segment { account, segment, customer },
-        Truth::Rate { metric, group, hit } => {
-            Answer::Rate { rate: RateKey { account, metric, group }, customer, hit }
-        }
     }
 }

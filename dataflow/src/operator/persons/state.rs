@@ -7,7 +7,8 @@ use cebe_schemas::change::Cause;
 use cebe_schemas::id::Subject;
 use differential_dataflow::consolidation::consolidate;
 
-use super::person::{Person, publish, publish_members};
+use super::person::Person;
+use super::standing::{publish, publish_members};
 use super::{Batch, Context, Emit};
 use crate::operator::sharded::Sharded;
 use crate::plan::Plan;
@@ -34,8 +35,8 @@ impl Persons {
             let Some(person) = self.people.of(&id).get_mut(&id) else { continue };
             person.wakeup = None;
             // With no wake-up in between, what was true last is what was true until now.
-            let before = person.standing(&self.plan, time.saturating_sub(1));
-            let after = person.standing(&self.plan, time);
+            let before = person.standing(&self.plan, time.saturating_sub(1), false);
+            let after = person.standing(&self.plan, time, false);
             publish(&before, &after, Cause::Time, emit);
             person.schedule(id, after.next_change, &mut self.due);
         }
@@ -44,11 +45,14 @@ impl Persons {
     /// Takes in what arrived for `time`, after [`Persons::wake`].
     pub fn take_in(&mut self, time: u64, mut batch: Batch, emit: Emit) {
         let context = batch.context.take().unwrap_or_default();
+        if let Some(plan) = context.plan.as_ref().filter(|_| context.is_first) {
+            self.plan = plan.clone();
+        }
         consolidate(&mut batch.facts);
         for facts in batch.facts.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
             self.update(time, facts[0].0.0, facts, &context, emit);
         }
-        if let Some(plan) = &context.plan {
+        if let Some(plan) = context.plan.as_ref().filter(|_| !context.is_first) {
             self.redefine(time, plan.clone(), emit);
         }
     }
@@ -68,13 +72,22 @@ impl Persons {
             (Fact::Event(event), Some(account)) => self.plan.of(account).reads(event.event),
             _ => false,
         };
-        if !members_change && !facts.iter().any(|((_, fact), _)| read(fact)) {
-            return person.apply(facts);
+        // Facts are sorted by kind: events are last.
+        let whole = !matches!(facts[0].0.1, Fact::Event(_));
+        if !whole && !facts.iter().any(|((_, fact), _)| read(fact)) {
+            let before = person.sighting();
+            person.apply(facts);
+            let cause = context.cause(person.members().iter().map(Arc::as_ref));
+            publish(&before, &person.sighting(), cause, emit);
+            if person.is_empty() {
+                shard.remove(&id);
+            }
+            return;
         }
-        let before = person.standing(&self.plan, time);
+        let before = person.standing(&self.plan, time, whole);
         let members = if members_change { person.members().to_vec() } else { Vec::new() };
         person.apply(facts);
-        let after = person.standing(&self.plan, time);
+        let after = person.standing(&self.plan, time, whole);
         if members_change {
             let first_seen = |member: &Member| context.cause([member]);
             publish_members(&members, person.members(), first_seen, emit);
@@ -95,8 +108,8 @@ impl Persons {
             let Some(account) = person.account() else { continue };
             let differs = || old.of(account) != self.plan.of(account);
             if *affected.entry(account).or_insert_with(differs) {
-                let before = person.standing(&old, time);
-                let after = person.standing(&self.plan, time);
+                let before = person.standing(&old, time, false);
+                let after = person.standing(&self.plan, time, false);
                 publish(&before, &after, Cause::Definition, emit);
                 person.schedule(*id, after.next_change, &mut self.due);
             }

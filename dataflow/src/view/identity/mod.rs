@@ -15,16 +15,36 @@ pub mod oracle;
 #[cfg(test)]
 mod tests;
 
-type Edges<'s, T> = VecCollection<'s, T, (Subject, Subject), isize>;
+type Pairs<'s, T, N> = VecCollection<'s, T, (N, N), isize>;
 
-/// From edges, in any direction and number, to (loser, winner) for each node that is not the least
-/// of its component. Nodes on their own have no row, so that state grows with merges only.
-pub fn losers<'s, T: Timestamp + Lattice + std::hash::Hash>(edges: Edges<'s, T>) -> Edges<'s, T> {
-    edges.iterate(|_, edges| small_star(large_star(edges)))
+/// A customer in the graph of all links (0), or in that of explicit links only (1).
+type Node = (u8, Subject);
+
+/// From links, in any direction and number, to (loser, winner) for each customer that is not the
+/// least of its component: once by all links, and once by the explicit ones among them only.
+/// Customers on their own have no row, so that state grows with merges only.
+///
+/// Both are found by one iteration, since each operator costs something at each time.
+pub fn losers<'s, T: Timestamp + Lattice + std::hash::Hash>(
+    links: Pairs<'s, T, Subject>,
+    explicit: Pairs<'s, T, Subject>,
+) -> (Pairs<'s, T, Subject>, Pairs<'s, T, Subject>) {
+    let graph = |layer: u8| move |(a, b)| ((layer, a), (layer, b));
+    let edges =
+        links.map(graph(0)).concat(explicit.flat_map(move |pair| [0, 1].map(|n| graph(n)(pair))));
+    let losers = edges.iterate(|_, edges| small_star(large_star(edges)));
+    let of = |layer: u8| {
+        move |((graph, loser), (_, winner)): (Node, Node)| {
+            (graph == layer).then_some((loser, winner))
+        }
+    };
+    (losers.clone().flat_map(of(0)), losers.flat_map(of(1)))
 }
 
 /// Links each greater neighbour of a node to the least node of its neighbourhood.
-fn large_star<'s, T: Timestamp + Lattice + std::hash::Hash>(edges: Edges<'s, T>) -> Edges<'s, T> {
+fn large_star<'s, T: Timestamp + Lattice + std::hash::Hash>(
+    edges: Pairs<'s, T, Node>,
+) -> Pairs<'s, T, Node> {
     edges
         .flat_map(|(a, b)| [(a, b), (b, a)])
         .reduce_named("LargeStar", |node, neighbours, out| {
@@ -36,7 +56,9 @@ fn large_star<'s, T: Timestamp + Lattice + std::hash::Hash>(edges: Edges<'s, T>)
 }
 
 /// Links a node and its lesser neighbours to the least of them. The input has (greater, lesser).
-fn small_star<'s, T: Timestamp + Lattice + std::hash::Hash>(edges: Edges<'s, T>) -> Edges<'s, T> {
+fn small_star<'s, T: Timestamp + Lattice + std::hash::Hash>(
+    edges: Pairs<'s, T, Node>,
+) -> Pairs<'s, T, Node> {
     edges
         .reduce_named("SmallStar", |node, lesser, out| {
             let least = *lesser[0].0;

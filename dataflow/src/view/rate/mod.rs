@@ -19,7 +19,7 @@ pub fn totals<'s>(
         .inner
         .flat_map(|((answer, _), time, diff)| match answer {
             Answer::Rate { rate, hit, .. } => Some((rate, time, (diff * isize::from(hit), diff))),
-            Answer::Identity { .. } | Answer::Segment { .. } => None,
+            _ => None,
         })
         .as_collection()
         .count_total()

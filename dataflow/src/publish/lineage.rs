@@ -9,24 +9,14 @@ use std::sync::Arc;
 
 use cebe_schemas::change::Cause;
 
+use super::net::Turn;
 use crate::row::AccountId;
 
 /// A person, by its canonical id.
-type Canonical = (AccountId, Arc<str>);
+pub type Canonical = (AccountId, Arc<str>);
 
-/// A customer that belongs to another person than before.
-#[derive(Clone, Debug)]
-pub struct Move {
-    /// The canonical id before; none: not known.
-    pub old: Option<Arc<str>>,
-    /// The canonical id now; none: not known any more.
-    pub new: Option<Arc<str>>,
-    /// Why, if no merge or unmerge did it.
-    pub cause: Cause,
-}
-
-/// All moves of one logical time, by customer.
-pub type Moves = BTreeMap<(AccountId, Arc<str>), Move>;
+/// Canonical ids before and now, by customer; none: not known.
+pub type Moves = BTreeMap<(AccountId, Arc<str>), Turn<Arc<str>>>;
 
 /// Persons of before, and of now, to which a merge or an unmerge happened.
 #[derive(Debug, Default)]
@@ -42,7 +32,7 @@ impl Lineage {
         // from; `None` is nowhere.
         let mut went: BTreeMap<Canonical, BTreeSet<Option<Arc<str>>>> = BTreeMap::new();
         let mut came: BTreeMap<Canonical, BTreeSet<Option<Arc<str>>>> = BTreeMap::new();
-        for ((account, _), Move { old, new, .. }) in moves {
+        for ((account, _), Turn { old, new, .. }) in moves {
             if let Some(old) = old {
                 went.entry((*account, old.clone())).or_default().insert(new.clone());
             }
