@@ -95,7 +95,7 @@ AS SELECT
         (SELECT max(state_frontier.complete_through) FROM state_frontier WHERE view = 'customers'),
         (SELECT max(state_frontier.complete_through) FROM state_frontier WHERE view = 'seen')
     ), toDateTime64(0, 3, 'UTC')) AS complete_through,
-    complete_through < now64(3, 'UTC') - INTERVAL 60 SECOND AS is_stale
+    (complete_through < now64(3, 'UTC') - INTERVAL 60 SECOND)::Bool AS is_stale
 FROM (SELECT * FROM state_customers FINAL) AS person
 LEFT JOIN (SELECT * FROM state_seen FINAL) AS seen
     ON person.account_id = seen.account_id AND person.customer_id = seen.customer_id
