@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use cebe_schemas::definition::{Clause, Definitions, Metric, Segment};
-use cebe_schemas::fact::{EventFact, GroupName, IdentifierFact, Known, Slot, Stamp, TickInput};
+use cebe_schemas::definition::{About, Clause, Definitions, Metric, Segment};
+use cebe_schemas::fact::{
+    AttributeFact, AttributeValue, EventFact, GroupName, Identifier, IdentifierValue, Known, Stamp,
+    TickInput,
+};
 use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
 use cebe_schemas::time::Millis;
 
@@ -53,8 +56,17 @@ impl Workload {
         let subject = self.mention(tick, customer);
         self.ordinal += 1;
         let stamp = Stamp { occurred_at_ms: at, key: "k".into(), ordinal: self.ordinal };
-        let token = Some(Token(self.key.hash(b't', &[&phone.to_le_bytes()])));
-        tick.identifiers.push(IdentifierFact { subject, slot: Slot::Phone, token, stamp });
+        let hash = self.key.hash(b't', &[&phone.to_le_bytes()]);
+        tick.attributes.push(AttributeFact {
+            name: "phone".into(),
+            stamp,
+            subject,
+            value: Some(Arc::new(AttributeValue::new(format!("~dev:{hash:032x}").into()))),
+            identifier: Some(Identifier {
+                token: Token(hash),
+                value: IdentifierValue(hash as u64),
+            }),
+        });
     }
 
     fn mention(&self, tick: &mut TickInput, customer: u64) -> Subject {
@@ -76,10 +88,16 @@ pub fn definitions(segments: &[(&str, u32, i64)]) -> Arc<Definitions> {
         let event = EventType::named(event);
         let when = Clause::Did { event, at_least: *at_least, within_ms: Some(days * DAY_MS) };
         let segment_id = format!("s-{number}").into();
-        Arc::new(Segment { account_id: ACCOUNT.into(), segment_id, version: 1, when })
+        Arc::new(Segment {
+            account_id: ACCOUNT.into(),
+            segment_id,
+            version: 1,
+            when,
+            about: About::default(),
+        })
     };
     let segments = segments.iter().enumerate().map(segment).collect();
-    Arc::new(Definitions { segments, metrics: vec![Arc::new(Metric::reply_rate())] })
+    Arc::new(Definitions { segments, metrics: Metric::shipped() })
 }
 
 /// Well-mixed numbers from a seed: SplitMix64 (Steele, Lea, Flood).

@@ -77,7 +77,7 @@ impl Dataflow {
             plan: definitions.as_ref().map(|new| Arc::new(self.names.plan(new))),
             is_first: self.last_ms.is_none(),
             spoken_of: match input.linking {
-                Some(_) => input.events.iter().map(|(subject, _)| *subject).collect(),
+                Some(_) => input.known.iter().map(|known| known.subject).collect(),
                 None => HashSet::new(),
             },
             linking: input.linking.take(),

@@ -25,8 +25,8 @@ mod error;
 mod graph;
 mod names;
 mod operator;
-#[cfg(any(test, feature = "oracle"))]
-pub mod oracle;
+#[cfg(test)]
+mod oracle;
 mod plan;
 mod publish;
 mod row;

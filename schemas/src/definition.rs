@@ -30,7 +30,7 @@ pub struct Segment {
 }
 
 /// A definition as readers are told of it; the dataflow does not look at it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Given by the author.
     pub title: Option<Arc<str>>,

@@ -86,7 +86,7 @@ impl Engine {
     fn tick(&mut self, binding: &Binding) -> Numbered {
         let records = self.source.take(&binding.ranges).unwrap();
         let adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, &records).unwrap();
-        number(binding, adapted.rows, vec![]).unwrap()
+        number(binding, adapted.rows, vec![], &Keys::development()).unwrap()
     }
 
     /// One turn of the live loop; the records it bound.
@@ -241,7 +241,7 @@ fn a_replay_that_differs_is_noticed() {
         let mut records = source.take(&binding.ranges).unwrap();
         records.retain(|record| *record.topic != *options.topics.control);
         let adapted = other.adapt(binding.t_ms, binding.first_ordinal, &records).unwrap();
-        let tick = number(&binding, adapted.rows, vec![]).unwrap();
+        let tick = number(&binding, adapted.rows, vec![], &Keys::development()).unwrap();
         let progress = published.of(binding.number).unwrap().unwrap();
         differences.extend(compare(&progress, &tick.progress).err());
     }

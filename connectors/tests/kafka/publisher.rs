@@ -40,7 +40,7 @@ fn tick(number_: u64, partitions: i32) -> Numbered {
             seq: 0,
         })
     });
-    number(&binding, rows.collect(), vec![]).unwrap()
+    number(&binding, rows.collect(), vec![], &Keys::development()).unwrap()
 }
 
 fn open(options: &KafkaOptions) -> Publisher {

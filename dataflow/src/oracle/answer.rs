@@ -1,25 +1,30 @@
 //! Everything that is true at some time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use cebe_schemas::change::{Profile, Seen};
 use cebe_schemas::definition::{Clause, Definitions};
-use cebe_schemas::fact::{EventFact, TickInput};
-use cebe_schemas::id::{Group, Subject};
+use cebe_schemas::id::Group;
 use cebe_schemas::time::Millis;
 
-use crate::view::identity::oracle::{components, links};
+use super::person::{Person, Text};
+use crate::view::identity::oracle::Kept;
 use crate::view::person::oracle::{belongs, credit, metrics_of};
-
-pub type Text = Arc<str>;
 
 /// A row of some view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Row {
     Identity { account: Text, member: Text, canonical: Text },
-    Segment { account: Text, segment: Text, canonical: Text },
+    Customer { account: Text, canonical: Text, profile: Arc<Profile> },
+    Seen { account: Text, canonical: Text, seen: Seen },
+    Segment { account: Text, segment: Text, canonical: Text, defined: bool },
     Rate { account: Text, metric: Text, group: Group, canonical: Text, hit: bool },
+    Kept { account: Text, canonical: Text, member: Text, kept: Kept },
 }
+
+/// What identifies a row within its view.
+pub type Key = (u8, Text, Text, Text, Option<Kept>);
 
 pub type Rows = BTreeSet<Row>;
 
@@ -27,87 +32,102 @@ impl Row {
     /// The account and canonical id of the person that it is about.
     pub fn person(&self) -> (Text, Text) {
         let (Row::Identity { account, canonical, .. }
+        | Row::Customer { account, canonical, .. }
+        | Row::Seen { account, canonical, .. }
         | Row::Segment { account, canonical, .. }
-        | Row::Rate { account, canonical, .. }) = self;
+        | Row::Rate { account, canonical, .. }
+        | Row::Kept { account, canonical, .. }) = self;
         (account.clone(), canonical.clone())
     }
 
-    /// Whether it says who this customer belongs to.
-    pub fn is_member(&self, of: &Text, id: &Text) -> bool {
-        matches!(self, Row::Identity { account, member, .. } if (account, member) == (of, id))
-    }
-
-    /// Whether the person is in the numerator, if the row is about this rate.
-    pub fn hit(&self, of: &Text, name: &Text, which: Group) -> Option<bool> {
+    /// The published key that it is about; rates have theirs of many rows.
+    pub fn key(&self) -> Key {
+        let none = Text::from("");
+        let (account, canonical) = self.person();
         match self {
-            Row::Rate { account, metric, group, hit, .. } => {
-                ((account, metric, *group) == (of, name, which)).then_some(*hit)
+            Row::Identity { member, .. } => (0, account, member.clone(), none, None),
+            Row::Customer { .. } => (1, account, canonical, none, None),
+            Row::Seen { .. } => (2, account, canonical, none, None),
+            Row::Segment { segment, .. } => (3, account, canonical, segment.clone(), None),
+            Row::Rate { metric, group, .. } => {
+                (4, account, metric.clone(), format!("{group:?}").into(), None)
             }
-            _ => None,
+            Row::Kept { member, kept, .. } => (5, account, member.clone(), none, Some(*kept)),
         }
     }
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Person {
-    pub account: Text,
-    pub canonical: Text,
-    pub members: BTreeMap<Subject, Text>,
-    pub events: Vec<EventFact>,
-}
-
-/// Who is who after `ticks`, and what each has done.
-pub fn persons(ticks: &[TickInput], holders_max: usize) -> Vec<Person> {
-    let representative = components(&links(ticks, holders_max));
-    let id = |subject: &Subject| *representative.get(subject).unwrap_or(subject);
-    let mut persons: BTreeMap<Subject, Person> = BTreeMap::new();
-    for tick in ticks {
-        for known in &tick.known {
-            let person = persons.entry(id(&known.subject)).or_default();
-            person.account = known.account_id.clone();
-            person.members.insert(known.subject, known.customer_id.clone());
-        }
-        for (subject, event) in &tick.events {
-            persons.entry(id(subject)).or_default().events.push(*event);
-        }
-    }
-    for person in persons.values_mut() {
-        let shortlex = person.members.values().min_by_key(|id| (id.len(), id.as_bytes()));
-        person.canonical = shortlex.cloned().unwrap_or_default();
-    }
-    persons.into_values().filter(|person| !person.members.is_empty()).collect()
 }
 
 /// Everything that is true at `now`.
 pub fn answers(persons: &[Person], definitions: &Definitions, now: Millis) -> Rows {
+    persons.iter().flat_map(|person| of_person(person, definitions, now)).collect()
+}
+
+fn of_person(person: &Person, definitions: &Definitions, now: Millis) -> Rows {
     let mut rows = Rows::new();
-    for Person { account, canonical, members, events } in persons {
-        let named = || (account.clone(), canonical.clone());
-        rows.extend(members.values().map(|member| {
+    let Person { account, canonical, members, events, .. } = person;
+    let named = || (account.clone(), canonical.clone());
+    for (subject, member) in members {
+        let (account, canonical) = named();
+        rows.insert(Row::Identity { account, member: member.clone(), canonical });
+        for kept in person.kept.iter().filter(|kept| kept.0 == *subject) {
             let (account, canonical) = named();
-            Row::Identity { account, member: member.clone(), canonical }
-        }));
-        let segments = definitions.segments.iter().filter(|s| s.account_id == *account);
-        rows.extend(segments.filter(|s| belongs(&s.when, events, now)).map(|s| {
-            let (account, canonical) = named();
-            Row::Segment { account, segment: s.segment_id.clone(), canonical }
-        }));
-        let groups: BTreeSet<_> = events.iter().map(|event| event.group).collect();
-        for metric in metrics_of(definitions, account) {
-            rows.extend(groups.iter().filter_map(|group| {
-                let hit = credit(metric, *group, events)?;
-                let (account, canonical) = named();
-                Some(Row::Rate {
-                    account,
-                    metric: metric.metric.clone(),
-                    group: *group,
-                    canonical,
-                    hit,
-                })
-            }));
+            let (member, kept) = (member.clone(), *kept);
+            rows.insert(Row::Kept { account, canonical, member, kept });
         }
     }
+    let (account_id, canonical_id) = named();
+    let profile = Arc::new(profile(person));
+    rows.insert(Row::Customer { account: account_id, canonical: canonical_id, profile });
+    let times = || events.iter().map(|event| event.occurred_at_ms);
+    if let (Some(first_ms), Some(last_ms)) = (times().min(), times().max()) {
+        let (account, canonical) = named();
+        rows.insert(Row::Seen { account, canonical, seen: Seen { first_ms, last_ms } });
+    }
+    let asserted = asserted(person);
+    let mine = || definitions.segments.iter().filter(|s| s.account_id == *account);
+    let defined = mine().filter(|s| belongs(&s.when, events, now));
+    let defined: BTreeSet<_> = defined.map(|s| s.segment_id.clone()).collect();
+    for segment in asserted.union(&defined) {
+        let (account, canonical) = named();
+        let (segment, defined) = (segment.clone(), defined.contains(segment));
+        rows.insert(Row::Segment { account, segment, canonical, defined });
+    }
+    let groups: BTreeSet<_> = events.iter().map(|event| event.group).collect();
+    for metric in metrics_of(definitions, account) {
+        rows.extend(groups.iter().filter_map(|group| {
+            let hit = credit(metric, *group, events)?;
+            let ((account, canonical), metric) = (named(), metric.metric.clone());
+            Some(Row::Rate { account, metric, group: *group, canonical, hit })
+        }));
+    }
     rows
+}
+
+fn profile(person: &Person) -> Profile {
+    let mut member_ids: Vec<_> = person.members.values().cloned().collect();
+    member_ids.sort_by_key(|id| (id.len(), id.clone()));
+    let names: BTreeSet<_> = person.attributes.iter().map(|fact| fact.name.clone()).collect();
+    let attribute = |name: Text| {
+        let about = person.attributes.iter().filter(|fact| fact.name == name);
+        let last = about.max_by_key(|fact| &fact.stamp)?;
+        Some((name, last.value.clone()?))
+    };
+    Profile {
+        member_ids,
+        attributes: names.into_iter().filter_map(attribute).collect(),
+        team_ids: person.teams.iter().cloned().collect(),
+    }
+}
+
+/// The segments that the last statement of any member asserts.
+fn asserted(person: &Person) -> BTreeSet<Text> {
+    let all = &person.assertions;
+    let is_last = |fact: &&_| {
+        let fact: &cebe_schemas::fact::AssertionFact = fact;
+        let same = all.iter().filter(|other| other.segment_id == fact.segment_id);
+        same.map(|other| &other.stamp).max() == Some(&fact.stamp)
+    };
+    all.iter().filter(is_last).filter(|f| f.entered).map(|f| f.segment_id.clone()).collect()
 }
 
 /// The times around which an answer can change by itself.

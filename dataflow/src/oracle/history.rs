@@ -5,32 +5,41 @@ use std::collections::BTreeSet;
 use cebe_schemas::change::Cause;
 use cebe_schemas::id::Subject;
 
-use super::answer::{Person, Row, Text};
+use super::answer::Row;
+use super::person::{Person, Text};
 
-/// Who was together before a time and who is after it, and whose events came late at it.
+/// Who was together before a time and who is after it, and who was spoken of at it.
 pub struct History<'a> {
     pub before: &'a [Person],
     pub after: &'a [Person],
+    /// With an event that came late.
     pub late: BTreeSet<Subject>,
+    /// By any event.
+    pub spoken_of: BTreeSet<Subject>,
+    /// A setting changed what links.
+    pub relinked: bool,
 }
 
 impl History<'_> {
-    /// The cause of what events did to the person of a row.
+    /// The cause of what records did to the person of a row.
     pub fn event(&self, row: &Row) -> Cause {
-        let mut persons = self.persons(row).into_iter().flatten();
-        match persons.any(|p| p.members.keys().any(|subject| self.late.contains(subject))) {
-            true => Cause::LateEvent,
-            false => Cause::Event,
-        }
+        self.said_of(self.persons(row).into_iter().flatten().flat_map(|p| p.members.keys()))
     }
 
     /// The cause of a customer's first event or mention.
     pub fn first_seen(&self, account: &Text, id: &Text) -> Cause {
         let ours = self.after.iter().filter(|person| person.account == *account);
-        let mut members = ours.flat_map(|person| &person.members);
-        match members.any(|(subject, member)| member == id && self.late.contains(subject)) {
-            true => Cause::LateEvent,
-            false => Cause::Event,
+        let members = ours.flat_map(|person| &person.members);
+        self.said_of(members.filter(|(_, member)| *member == id).map(|(subject, _)| subject))
+    }
+
+    fn said_of<'s>(&self, subjects: impl Iterator<Item = &'s Subject> + Clone) -> Cause {
+        if subjects.clone().any(|subject| self.late.contains(subject)) {
+            Cause::LateEvent
+        } else if self.relinked && !subjects.clone().any(|s| self.spoken_of.contains(s)) {
+            Cause::Definition
+        } else {
+            Cause::Event
         }
     }
 

@@ -2,6 +2,7 @@
 //! one could change, and changes as differences between neighbouring answers. It shares no code with
 //! what it checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Change, Moment, TickOutput};
@@ -11,107 +12,180 @@ use cebe_schemas::id::Group;
 use cebe_schemas::time::Millis;
 
 use crate::view::rate::oracle::count;
-use answer::{Person, Row, Rows, Text, answers, boundaries, persons};
+use answer::{Key, Row, Rows, answers, boundaries};
 use history::History;
+use person::{Text, persons};
 
 mod answer;
 mod history;
+mod person;
 
 /// Answers ticks as [`Dataflow`](crate::Dataflow) should, from the whole history each time.
+#[derive(Default)]
 pub struct Oracle {
-    holders_max: usize,
     ticks: Vec<TickInput>,
     definitions: Arc<Definitions>,
+    /// By account, segment and canonical id: the version by which it entered.
+    entered_by: BTreeMap<(Text, Text, Text), u32>,
 }
 
 impl Oracle {
-    /// With no history. `holders_max` as in [`DataflowConfig`](crate::DataflowConfig).
-    pub fn new(holders_max: usize) -> Oracle {
-        Oracle { holders_max, ticks: Vec::new(), definitions: Arc::default() }
-    }
-
     /// What has changed since the last tick. Times must grow.
     pub fn tick(&mut self, input: TickInput) -> TickOutput {
         let t_ms = input.t_ms;
         let last_ms = self.ticks.last().map_or(t_ms - 1, |tick| tick.t_ms);
-        let before = persons(&self.ticks, self.holders_max);
+        let before = persons(&self.ticks);
+        if self.ticks.is_empty() {
+            self.definitions = input.definitions.clone().unwrap_or_default();
+        }
         let old = self.definitions.clone();
         let mut rows = answers(&before, &old, last_ms);
         let mut moments = Vec::new();
         for now in boundaries(&before, &old).range(last_ms + 1..t_ms) {
             let new = answers(&before, &old, *now);
-            let history = History { before: &before, after: &before, late: Default::default() };
+            let none = BTreeSet::new();
+            let history = History {
+                before: &before,
+                after: &before,
+                late: none.clone(),
+                spoken_of: none,
+                relinked: false,
+            };
             moments.push(self.moment(*now, &history, [&rows, &new, &new, &new]));
             rows = new;
         }
         let is_late = |event: &EventFact| t_ms - event.occurred_at_ms > 3_600_000;
         let late = input.events.iter().filter(|(_, event)| is_late(event));
         let late = late.map(|(subject, _)| *subject).collect();
+        let spoken_of = input.known.iter().map(|known| known.subject).collect();
+        let relinked = input.linking.is_some();
         self.definitions = input.definitions.clone().unwrap_or(old.clone());
         self.ticks.push(input);
-        let after = persons(&self.ticks, self.holders_max);
-        let history = History { before: &before, after: &after, late };
+        let after = persons(&self.ticks);
+        let history = History { before: &before, after: &after, late, spoken_of, relinked };
         let time_came = answers(&before, &old, t_ms);
         let facts_came = answers(&after, &old, t_ms);
         let current = answers(&after, &self.definitions, t_ms);
         moments.push(self.moment(t_ms, &history, [&rows, &time_came, &facts_came, &current]));
         moments.retain(|moment| !moment.changes.is_empty());
-        TickOutput { t_ms, moments, next_wakeup_ms: self.next_wakeup(t_ms, &after, &current) }
+        let now = TimedPersons { persons: &after, current: &current };
+        TickOutput { t_ms, moments, next_wakeup_ms: self.next_wakeup(t_ms, &now) }
     }
 
-    fn next_wakeup(&self, t_ms: Millis, persons: &[Person], current: &Rows) -> Option<Millis> {
-        let boundaries = boundaries(persons, &self.definitions);
-        let differs = |now: &&Millis| answers(persons, &self.definitions, **now) != *current;
+    fn next_wakeup(&self, t_ms: Millis, now: &TimedPersons) -> Option<Millis> {
+        let boundaries = boundaries(now.persons, &self.definitions);
+        let differs = |at: &&Millis| answers(now.persons, &self.definitions, **at) != *now.current;
         boundaries.range(t_ms + 1..).find(differs).copied()
     }
 
     /// `rows`: before; when the time has come; with the new facts; with the new definitions.
-    fn moment(&self, t_ms: Millis, history: &History, rows: [&Rows; 4]) -> Moment {
+    fn moment(&mut self, t_ms: Millis, history: &History, rows: [&Rows; 4]) -> Moment {
         let [before, .., after] = rows;
-        let change = |row: &Row| match row {
-            Row::Identity { account, member, .. } => {
-                let is_member = |row: &&Row| row.is_member(account, member);
-                let old = before.iter().find(is_member);
-                let new = after.iter().find(is_member);
-                let canonical = |row: &Row| row.person().1;
-                Some(Change::Identity {
-                    account_id: account.clone(),
-                    qontak_customer_id: member.clone(),
-                    old: old.map(canonical),
-                    new: new.map(canonical),
-                    cause: match old {
-                        Some(_) => first_cause(old.into_iter().chain(new), history, rows),
-                        None => history.first_seen(account, member),
-                    },
-                })
+        let mut moved: BTreeMap<Key, Vec<&Row>> = BTreeMap::new();
+        for row in before.symmetric_difference(after) {
+            moved.entry(row.key()).or_default().push(row);
+        }
+        let mut changes: Vec<_> = moved
+            .into_values()
+            .filter_map(|moved| self.change(t_ms, &moved, history, rows))
+            .collect();
+        changes.sort();
+        Moment { t_ms, changes }
+    }
+
+    /// The change of one key, of which `moved` came and went.
+    fn change(
+        &mut self,
+        t_ms: Millis,
+        moved: &[&Row],
+        history: &History,
+        rows: [&Rows; 4],
+    ) -> Option<Change> {
+        let [before, .., after] = rows;
+        let old = moved.iter().copied().find(|row| before.contains(row));
+        let new = moved.iter().copied().find(|row| after.contains(row));
+        let (account_id, canonical) = moved[0].person();
+        let cause = first_cause(moved.iter().copied(), history, rows);
+        Some(match moved[0] {
+            Row::Identity { member, .. } => Change::Identity {
+                qontak_customer_id: member.clone(),
+                old: old.map(|row| row.person().1),
+                new: new.map(|row| row.person().1),
+                cause: if old.is_some() { cause } else { history.first_seen(&account_id, member) },
+                account_id,
+            },
+            Row::Customer { .. } => {
+                let profile = |row: &Row| match row {
+                    Row::Customer { profile, .. } => Some(profile.clone()),
+                    _ => None,
+                };
+                let (old, new) = (old.and_then(profile), new.and_then(profile));
+                Change::Customer { account_id, customer_id: canonical, old, new, cause }
             }
-            Row::Segment { account, segment, canonical } => Some(Change::Segment {
-                account_id: account.clone(),
-                segment_id: segment.clone(),
-                customer_id: canonical.clone(),
-                entered: after.contains(row),
-                definition_version: self.version(t_ms, account, segment),
-                cause: first_cause([row], history, rows),
-            }),
-            Row::Rate { account, metric, group, .. } => {
-                let hit = |row: &Row| row.hit(account, metric, *group);
-                let old = count(before.iter().filter_map(hit));
-                let new = count(after.iter().filter_map(hit));
-                let moved = before.symmetric_difference(after).filter(|row| hit(row).is_some());
-                (old != new).then(|| Change::Metric {
-                    account_id: account.clone(),
-                    metric: metric.clone(),
-                    group_key: self.group_key(*group),
+            Row::Seen { .. } => {
+                let seen = |row: &Row| match row {
+                    Row::Seen { seen, .. } => Some(*seen),
+                    _ => None,
+                };
+                let (old, new) = (old.and_then(seen), new.and_then(seen));
+                Change::Seen { account_id, customer_id: canonical, old, new, cause }
+            }
+            Row::Segment { segment, .. } => {
+                let key = (account_id.clone(), segment.clone(), canonical.clone());
+                let definition_version = match (old, new) {
+                    (None, Some(Row::Segment { defined, .. })) => {
+                        let version =
+                            if *defined { self.version(t_ms, &account_id, segment) } else { 0 };
+                        self.entered_by.insert(key, version);
+                        version
+                    }
+                    (Some(_), None) => self.entered_by[&key],
+                    _ => return None,
+                };
+                Change::Segment {
+                    account_id,
+                    segment_id: segment.clone(),
+                    customer_id: canonical,
+                    entered: new.is_some(),
+                    definition_version,
+                    cause,
+                }
+            }
+            Row::Rate { metric, group, .. } => {
+                let hits = |rows: &Rows| {
+                    let same = rows.iter().filter(|row| row.key() == moved[0].key());
+                    count(same.filter_map(|row| match row {
+                        Row::Rate { hit, .. } => Some(*hit),
+                        _ => None,
+                    }))
+                };
+                let (old, new) = (hits(before), hits(after));
+                let group_key = self.group_key(*group);
+                let metric = metric.clone();
+                return (old != new).then_some(Change::Metric {
+                    account_id,
+                    metric,
+                    group_key,
                     old,
                     new,
-                    cause: first_cause(moved, history, rows),
-                })
+                    cause,
+                });
             }
-        };
-        let mut changes: Vec<_> = before.symmetric_difference(after).filter_map(change).collect();
-        changes.sort();
-        changes.dedup();
-        Moment { t_ms, changes }
+            Row::Kept { member, kept: (_, reason, token, cluster), .. } => {
+                if old.is_some() && new.is_some() {
+                    return None;
+                }
+                Change::Quarantine {
+                    account_id,
+                    reason: *reason,
+                    token: *token,
+                    cluster: *cluster,
+                    qontak_customer_id: member.clone(),
+                    entered: new.is_some(),
+                    cause,
+                }
+            }
+        })
     }
 
     /// In force at `t_ms`, or else last.
@@ -126,6 +200,12 @@ impl Oracle {
         let mut names = self.ticks.iter().flat_map(|tick| &tick.groups);
         names.find(|name| name.group == group).map(|n| n.group_key.clone()).unwrap_or_default()
     }
+}
+
+/// Persons, and what is true of them.
+struct TimedPersons<'a> {
+    persons: &'a [person::Person],
+    current: &'a Rows,
 }
 
 /// The first cause of all that moved these rows.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use cebe_schemas::definition::{Clause, Definitions, Metric, Segment};
+use cebe_schemas::definition::{About, Clause, Definitions, Metric, Segment};
 use cebe_schemas::fact::{
-    EventFact, GroupName, IdentifierFact, Known, MergeFact, Slot, Stamp, TickInput,
+    AssertionFact, AttributeFact, AttributeValue, EventFact, GroupName, Identifier,
+    IdentifierValue, Known, Linking, MergeFact, Stamp, TickInput,
 };
 use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
 use cebe_schemas::time::Millis;
@@ -16,6 +17,11 @@ pub const START_MS: Millis = 100_000_000;
 const ACCOUNTS: [&str; 2] = ["acc-1", "acc-2"];
 const CUSTOMERS: [&str; 7] = ["9", "10", "07", "100", "8", "b", "123456789012345678901234567890"];
 const EVENTS: [&str; 3] = ["broadcast.sent", "broadcast.replied", "ad.clicked"];
+/// The first two identify.
+const ATTRIBUTES: [&str; 3] = ["phone", "email", "city"];
+/// The first is defined sometimes, the second never.
+const ASSERTED: [&str; 2] = ["replied", "vip"];
+const TEAMS: [&str; 2] = ["team-1", "team-2"];
 const HOUR_MS: Millis = 3_600_000;
 
 /// A customer, by position in the lists above.
@@ -25,10 +31,14 @@ pub type Who = (usize, usize);
 #[derive(Clone, Debug)]
 pub enum Say {
     Event { who: Who, event: usize, group: usize, ago: Millis },
-    Identifier { who: Who, slot: Slot, token: Option<u8>, ago: Millis, key: u8 },
+    Attribute { who: Who, name: usize, value: Option<u8>, ago: Millis, key: u8 },
+    Further { who: Who, value: u8 },
+    Team { who: Who, team: usize },
+    Assert { who: Who, segment: usize, entered: bool, ago: Millis, key: u8 },
     Merge { account: usize, pair: (usize, usize), linked: bool, ago: Millis, key: u8 },
     Mention { who: Who },
     Definitions(usize),
+    Linking(usize),
 }
 
 /// When a tick is, after the one before.
@@ -62,6 +72,25 @@ fn known(who: Who) -> Known {
     }
 }
 
+fn identifier(account: usize, value: u8) -> Identifier {
+    Identifier {
+        token: Token(u128::from(value) + 1000 * account as u128),
+        value: IdentifierValue(value.into()),
+    }
+}
+
+/// The sets of protections that histories switch between.
+fn linking(which: usize) -> Arc<Linking> {
+    let (holders_max, members_max, blocked) = match which {
+        0 => (3, 100, None),
+        1 => (2, 3, None),
+        2 => (1, 100, Some(1)),
+        _ => (5, 2, Some(2)),
+    };
+    let blocked = blocked.into_iter().map(IdentifierValue).collect();
+    Arc::new(Linking { holders_max, members_max, blocked })
+}
+
 fn group(account: usize, group: usize) -> Option<GroupName> {
     let group_key = (group > 0).then(|| format!("b-{group}"))?;
     Some(GroupName {
@@ -76,13 +105,21 @@ pub fn definitions(which: usize) -> Arc<Definitions> {
         let event = EventType::named(EVENTS[event]);
         let when = Clause::Did { event, at_least, within_ms };
         let account_id = ACCOUNTS[account].into();
-        Arc::new(Segment { account_id, segment_id: id.into(), version, when })
+        Arc::new(Segment {
+            account_id,
+            segment_id: id.into(),
+            version,
+            when,
+            about: About::default(),
+        })
     };
     let metric =
         |account: Option<usize>, name: &str, denominator: usize, numerator: usize, within_ms| {
             Arc::new(Metric {
                 account_id: account.map(|account| ACCOUNTS[account].into()),
                 metric: name.into(),
+                version: 1,
+                about: About::default(),
                 denominator: EventType::named(EVENTS[denominator]),
                 numerator: EventType::named(EVENTS[numerator]),
                 within_ms,
@@ -134,11 +171,36 @@ impl Writer {
                     let fact = EventFact { event, group, occurred_at_ms: t_ms - ago };
                     input.events.push((subject(who), fact));
                 }
-                Say::Identifier { who, slot, token, ago, key } => {
+                Say::Attribute { who, name, value, ago, key } => {
                     input.known.push(known(who));
-                    let token = token.map(|n| Token(u128::from(n) + 1000 * who.0 as u128));
-                    let (subject, stamp) = (subject(who), stamp(ago, key));
-                    input.identifiers.push(IdentifierFact { subject, slot, token, stamp });
+                    let identifies = name < 2;
+                    input.attributes.push(AttributeFact {
+                        name: ATTRIBUTES[name].into(),
+                        stamp: stamp(ago, key),
+                        subject: subject(who),
+                        value: value.map(|value| Arc::new(AttributeValue::new(value.into()))),
+                        identifier: value
+                            .filter(|_| identifies)
+                            .map(|value| identifier(who.0, value)),
+                    });
+                }
+                Say::Further { who, value } => {
+                    input.known.push(known(who));
+                    input.identifiers.push((subject(who), identifier(who.0, value)));
+                }
+                Say::Team { who, team } => {
+                    input.known.push(known(who));
+                    input.teams.push((subject(who), TEAMS[team].into()));
+                }
+                Say::Assert { who, segment, entered, ago, key } => {
+                    input.known.push(known(who));
+                    input.assertions.push(AssertionFact {
+                        account_id: ACCOUNTS[who.0].into(),
+                        segment_id: ASSERTED[segment].into(),
+                        stamp: stamp(ago, key),
+                        subject: subject(who),
+                        entered,
+                    });
                 }
                 Say::Merge { account, pair: (a, b), linked, ago, key } => {
                     let (a, b) = ((account, a), (account, b));
@@ -149,6 +211,7 @@ impl Writer {
                 }
                 Say::Mention { who } => input.known.push(known(who)),
                 Say::Definitions(which) => input.definitions = Some(definitions(which)),
+                Say::Linking(which) => input.linking = Some(linking(which)),
             }
         }
         input
@@ -175,20 +238,28 @@ fn ago() -> impl Strategy<Value = Millis> {
 }
 
 fn say() -> impl Strategy<Value = Say> {
-    let slot = prop_oneof![Just(Slot::Phone), Just(Slot::Email), Just(Slot::Further)];
-    let token = prop_oneof![4 => (0..4u8).prop_map(Some), 1 => Just(None)];
+    let value = prop_oneof![4 => (0..4u8).prop_map(Some), 1 => Just(None)];
     let stamp = || (prop_oneof![3 => Just(0), 1 => 0..40i64], 0..3u8);
     prop_oneof![
         10 => (who(), 0..EVENTS.len(), 0..3usize, ago())
             .prop_map(|(who, event, group, ago)| Say::Event { who, event, group, ago }),
-        6 => (who(), slot, token, stamp())
-            .prop_map(|(who, slot, token, (ago, key))| Say::Identifier { who, slot, token, ago, key }),
+        6 => (who(), 0..ATTRIBUTES.len(), value, stamp())
+            .prop_map(|(who, name, value, (ago, key))| {
+                Say::Attribute { who, name, value, ago, key }
+            }),
+        2 => (who(), 0..4u8).prop_map(|(who, value)| Say::Further { who, value }),
+        1 => (who(), 0..TEAMS.len()).prop_map(|(who, team)| Say::Team { who, team }),
+        4 => (who(), 0..ASSERTED.len(), any::<bool>(), stamp())
+            .prop_map(|(who, segment, entered, (ago, key))| {
+                Say::Assert { who, segment, entered, ago, key }
+            }),
         5 => (0..ACCOUNTS.len(), customer(), 1..3usize, any::<bool>(), stamp())
             .prop_map(|(account, a, by, linked, (ago, key))| {
                 Say::Merge { account, pair: (a, (a + by) % CUSTOMERS.len()), linked, ago, key }
             }),
         1 => who().prop_map(|who| Say::Mention { who }),
         1 => (0..4usize).prop_map(Say::Definitions),
+        1 => (0..4usize).prop_map(Say::Linking),
     ]
 }
 
@@ -207,8 +278,12 @@ fn tick() -> impl Strategy<Value = Tick> {
 
 /// Up to 24 ticks, the first of which defines something.
 pub fn history() -> impl Strategy<Value = Vec<Tick>> {
-    let first = (1..4usize)
-        .prop_map(|which| Tick { step: Step::Ms(1), says: vec![Say::Definitions(which)] });
+    let first = (1..4usize, prop::option::of(0..4usize), prop::collection::vec(say(), 0..3));
+    let first = first.prop_map(|(which, linking, mut says)| {
+        says.push(Say::Definitions(which));
+        says.extend(linking.map(Say::Linking));
+        Tick { step: Step::Ms(1), says }
+    });
     (first, prop::collection::vec(tick(), 1..24)).prop_map(|(first, mut ticks)| {
         ticks.insert(0, first);
         ticks

@@ -9,10 +9,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::history::{START_MS, Step, Tick, Writer, history};
+use crate::Dataflow;
 use crate::oracle::Oracle;
-use crate::{Dataflow, DataflowConfig};
-
-const HOLDERS_MAX: usize = 3;
 
 fn next_time(last: Millis, step: Step, wakeup: Option<Millis>) -> Millis {
     match step {
@@ -24,10 +22,9 @@ fn next_time(last: Millis, step: Step, wakeup: Option<Millis>) -> Millis {
 /// Runs a history and compares every output: the changes of every logical time, wake-ups included,
 /// and when the next one is due.
 fn check(ticks: &[Tick]) -> Result<(), TestCaseError> {
-    let config = |workers| DataflowConfig { workers, holders_max: HOLDERS_MAX };
     let mut dataflows: Vec<_> =
-        [1, 2, 3].into_iter().map(|n| Dataflow::with_config(&config(n)).unwrap()).collect();
-    let mut oracle = Oracle::new(HOLDERS_MAX);
+        [1, 2, 3].into_iter().map(|workers| Dataflow::start(workers).unwrap()).collect();
+    let mut oracle = Oracle::default();
     let mut writer = Writer::default();
     let (mut t_ms, mut wakeup) = (START_MS, None);
     for tick in ticks {
@@ -58,7 +55,7 @@ fn histories_reach_every_cause() {
     let mut seen = BTreeSet::new();
     for _ in 0..100 {
         let ticks = history().new_tree(&mut runner).unwrap().current();
-        let (mut oracle, mut writer) = (Oracle::new(HOLDERS_MAX), Writer::default());
+        let (mut oracle, mut writer) = (Oracle::default(), Writer::default());
         let (mut t_ms, mut wakeup) = (START_MS, None);
         for tick in ticks {
             t_ms = next_time(t_ms, tick.step, wakeup);
@@ -71,14 +68,21 @@ fn histories_reach_every_cause() {
         |view, causes: &[Cause]| causes.iter().all(|cause| seen.contains(&(view, *cause)));
     use Cause::*;
     assert!(reached("identity", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(reached("customer", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(reached("seen", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
     assert!(reached("segment", &[Unmerge, Merge, Definition, Time, LateEvent, Event]), "{seen:?}");
+    assert!(reached("holders", &[Unmerge, Merge, Definition, Event]), "{seen:?}");
+    assert!(reached("members", &[Unmerge, Merge]), "{seen:?}");
     assert!(reached("metric", &[Unmerge, Merge, Definition, LateEvent, Event]), "{seen:?}");
 }
 
 fn kind(change: &Change) -> (&'static str, Cause) {
     match change {
         Change::Identity { cause, .. } => ("identity", *cause),
+        Change::Customer { cause, .. } => ("customer", *cause),
+        Change::Seen { cause, .. } => ("seen", *cause),
         Change::Segment { cause, .. } => ("segment", *cause),
         Change::Metric { cause, .. } => ("metric", *cause),
+        Change::Quarantine { reason, cause, .. } => (reason.as_str(), *cause),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cebe_schemas::change::{Cause, Change, Rate, TickOutput};
-use cebe_schemas::fact::{Slot, TickInput};
+use cebe_schemas::change::{Cause, Change, Profile, Rate, TickOutput};
+use cebe_schemas::fact::{AttributeValue, TickInput};
 use cebe_schemas::time::Millis;
 
 use super::history::{START_MS, Say, Who, Writer};
@@ -34,8 +34,14 @@ impl Story {
         self.dataflow.tick(input).unwrap()
     }
 
-    /// The changes of a tick, each with its time after the start.
+    /// The changes of a tick but for profiles and sightings, each with its time after the start.
     fn changes(&mut self, at: Millis, says: &[Say]) -> Vec<(Millis, Change)> {
+        let mut all = self.all_changes(at, says);
+        all.retain(|(_, change)| !matches!(change, Change::Customer { .. } | Change::Seen { .. }));
+        all
+    }
+
+    fn all_changes(&mut self, at: Millis, says: &[Say]) -> Vec<(Millis, Change)> {
         let moments = self.tick(at, says).moments.into_iter();
         moments.flat_map(|m| m.changes.into_iter().map(move |c| (m.t_ms - START_MS, c))).collect()
     }
@@ -45,8 +51,8 @@ fn event(who: Who, event: usize, group: usize) -> Say {
     Say::Event { who, event, group, ago: 0 }
 }
 
-fn phone(who: Who, token: Option<u8>) -> Say {
-    Say::Identifier { who, slot: Slot::Phone, token, ago: 0, key: 0 }
+fn phone(who: Who, value: Option<u8>) -> Say {
+    Say::Attribute { who, name: 0, value, ago: 0, key: 0 }
 }
 
 fn merge(a: usize, b: usize, linked: bool) -> Say {
@@ -156,7 +162,85 @@ fn an_edited_segment_publishes_only_differences() {
     let mut story = Story::new();
     story.tick(1, &[event(NINE, REPLIED, 0), event(NINE, REPLIED, 0), event(TEN, REPLIED, 0)]);
     let edited = story.changes(2, &[Say::Definitions(2)]);
-    assert_eq!(edited, [(2, segment("replied", "10", false, 2, Cause::Definition))]);
+    assert_eq!(edited, [(2, segment("replied", "10", false, 1, Cause::Definition))]);
+}
+
+#[test]
+fn the_definitions_of_the_first_tick_have_always_been_in_force() {
+    let mut story = Story { dataflow: Dataflow::start(2).unwrap(), writer: Writer::default() };
+    let first = story.changes(0, &[Say::Definitions(1), event(NINE, REPLIED, 0)]);
+    let entered = segment("replied", "9", true, 1, Cause::Event);
+    assert_eq!(first, [(0, identity("9", None, "9", Cause::Event)), (0, entered)]);
+}
+
+#[test]
+fn asserted_and_defined_membership_are_a_union() {
+    let mut story = Story::new();
+    let assert = |entered| Say::Assert { who: NINE, segment: 0, entered, ago: 0, key: 0 };
+    let entered = story.changes(1, &[assert(true)]);
+    assert_eq!(entered[1], (1, segment("replied", "9", true, 0, Cause::Event)));
+    assert_eq!(story.changes(2, &[event(NINE, REPLIED, 0)]), []);
+    assert_eq!(story.changes(3, &[assert(false)]), []);
+    // By version 2 one reply is not enough; it had entered by nobody's definition.
+    let left = segment("replied", "9", false, 0, Cause::Definition);
+    assert_eq!(story.changes(4, &[Say::Definitions(2)]), [(4, left)]);
+}
+
+#[test]
+fn a_profile_has_the_last_value_of_all_members() {
+    let mut story = Story::new();
+    let city = |who, value, ago| Say::Attribute { who, name: 2, value, ago, key: 0 };
+    story.tick(10, &[city(NINE, Some(1), 0), city(TEN, Some(2), 5), event(TEN, SENT, 0)]);
+    let value = |n: u8| vec![("city".into(), Arc::new(AttributeValue::new(n.into())))];
+    let profile = |members: &[&str], attributes| {
+        let member_ids = members.iter().map(|id| Arc::from(*id)).collect();
+        Some(Arc::new(Profile { member_ids, attributes, team_ids: vec![] }))
+    };
+    let customer = |customer_id: &str, old, new| {
+        let account_id = "acc-1".into();
+        let customer_id = customer_id.into();
+        Change::Customer { account_id, customer_id, old, new, cause: Cause::Merge }
+    };
+    let merged = story.all_changes(11, &[merge(0, 1, true)]);
+    let expected = [
+        customer("10", profile(&["10"], value(2)), None),
+        customer("9", profile(&["9"], value(1)), profile(&["9", "10"], value(1))),
+    ];
+    assert_eq!(merged[1..3], expected.map(|change| (11, change)));
+    // Null competes like any value; if it wins, the attribute is absent.
+    let cleared = story.all_changes(12, &[city(TEN, None, 0)]);
+    let Change::Customer { new, .. } = &cleared[0].1 else { panic!("{cleared:?}") };
+    assert_eq!(*new, profile(&["9", "10"], vec![]));
+}
+
+#[test]
+fn too_many_holders_and_too_many_members_are_listed_and_linked_no_more() {
+    let mut story = Story::new();
+    story.tick(1, &[Say::Linking(1), phone(NINE, Some(1)), phone(TEN, Some(1))]);
+    let hub = story.changes(2, &[phone(SEVEN, Some(1))]);
+    let split: Vec<_> = hub.iter().filter(|(_, c)| matches!(c, Change::Identity { .. })).collect();
+    assert_eq!(
+        split,
+        [
+            &(2, identity("07", None, "07", Cause::Event)),
+            &(2, identity("10", Some("9"), "10", Cause::Unmerge)),
+        ]
+    );
+    let listed = |change: &&(Millis, Change)| matches!(change.1, Change::Quarantine { .. });
+    assert_eq!(hub.iter().filter(listed).count(), 3);
+    // Three holders may be: the same history, derived anew.
+    let again = story.changes(3, &[Say::Linking(0)]);
+    let ended = |change: &&(Millis, Change)| {
+        matches!(change.1, Change::Quarantine { entered: false, cause: Cause::Merge, .. })
+    };
+    assert_eq!(again.iter().filter(ended).count(), 3, "{again:?}");
+    assert!(again.contains(&(3, identity("07", Some("07"), "9", Cause::Merge))), "{again:?}");
+    // Two members may be, unless they are linked explicitly.
+    story.tick(4, &[merge(0, 1, true)]);
+    let cut = story.changes(5, &[Say::Linking(3)]);
+    assert_eq!(cut[0], (5, identity("07", Some("9"), "07", Cause::Unmerge)));
+    assert!(cut[1..].iter().all(|(_, change)| matches!(change, Change::Quarantine { .. })));
+    assert_eq!(cut.len(), 4, "{cut:?}");
 }
 
 #[test]

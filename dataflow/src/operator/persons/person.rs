@@ -65,7 +65,13 @@ impl Person {
             events: &self.events,
         };
         let next = evaluate(&known, plan.of(canonical.account), now, &mut truths);
-        truths.extend(known.asserted().map(Truth::Asserted));
+        let defined = truths.len();
+        for segment in known.asserted() {
+            // Sorted so far.
+            if truths[..defined].binary_search(&Truth::Segment(segment)).is_err() {
+                truths.push(Truth::Asserted(segment));
+            }
+        }
         truths.sort_unstable();
         Standing {
             truths,

@@ -10,7 +10,7 @@ use differential_dataflow::lattice::Lattice;
 use differential_dataflow::operators::Iterate;
 use timely::progress::Timestamp;
 
-#[cfg(any(test, feature = "oracle"))]
+#[cfg(test)]
 pub mod oracle;
 #[cfg(test)]
 mod tests;

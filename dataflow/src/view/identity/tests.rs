@@ -11,14 +11,20 @@ use super::oracle::components;
 type Edge = (Subject, Subject);
 
 /// Runs rounds of insertions (true) and deletions of edges, and returns the losers after each.
-fn run(workers: usize, rounds: Vec<Vec<(Edge, bool)>>) -> Vec<BTreeMap<Subject, Subject>> {
-    let updates = Arc::new(Mutex::new(Vec::new()));
+/// By all edges, and by the explicit ones, which are those between numbers of one parity.
+fn run(workers: usize, rounds: Vec<Vec<(Edge, bool)>>) -> [Vec<BTreeMap<Subject, Subject>>; 2] {
+    let updates = Arc::new([Mutex::new(Vec::new()), Mutex::new(Vec::new())]);
     let (sink, times) = (updates.clone(), rounds.len());
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let sink = sink.clone();
         let mut input = worker.dataflow::<u64, _, _>(|scope| {
             let (input, edges) = scope.new_collection();
-            losers(edges).inspect(move |update| sink.lock().unwrap().push(*update));
+            let (links, explicit) =
+                (edges.clone().filter(|edge| !is_explicit(edge)), edges.filter(is_explicit));
+            let (all, pieces) = losers(links, explicit);
+            let (sink, also) = (sink.clone(), sink);
+            all.inspect(move |update| sink[0].lock().unwrap().push(*update));
+            pieces.inspect(move |update| also[1].lock().unwrap().push(*update));
             input
         });
         for (time, round) in rounds.iter().enumerate() {
@@ -31,23 +37,32 @@ fn run(workers: usize, rounds: Vec<Vec<(Edge, bool)>>) -> Vec<BTreeMap<Subject, 
         }
     });
     guards.unwrap().join().into_iter().for_each(|end| end.unwrap());
-    let updates = updates.lock().unwrap();
-    let after = |time| {
-        let mut rows = BTreeMap::new();
-        for (row, _, diff) in updates.iter().filter(|(_, t, _)| *t <= time) {
-            *rows.entry(*row).or_insert(0) += diff;
-        }
-        rows.retain(|_, count| *count != 0);
-        assert!(rows.values().all(|count| *count == 1), "{rows:?}");
-        rows.into_keys().collect()
-    };
-    (0..times as u64).map(after).collect()
+    [0, 1].map(|layer| {
+        let updates = updates[layer].lock().unwrap();
+        let after = |time| {
+            let mut rows = BTreeMap::new();
+            for (row, _, diff) in updates.iter().filter(|(_, t, _)| *t <= time) {
+                *rows.entry(*row).or_insert(0) += diff;
+            }
+            rows.retain(|_, count| *count != 0);
+            assert!(rows.values().all(|count| *count == 1), "{rows:?}");
+            rows.into_keys().collect()
+        };
+        (0..times as u64).map(after).collect()
+    })
+}
+
+fn is_explicit((a, b): &Edge) -> bool {
+    (a.0 + b.0) % 2 == 0
 }
 
 /// The losers that union-find finds after each round.
-fn expected(rounds: &[Vec<(Edge, bool)>]) -> Vec<BTreeMap<Subject, Subject>> {
+fn expected(rounds: &[Vec<(Edge, bool)>]) -> [Vec<BTreeMap<Subject, Subject>>; 2] {
     let mut edges: Vec<Edge> = Vec::new();
-    let mut after = Vec::new();
+    let mut after = [Vec::new(), Vec::new()];
+    let losers = |edges: &[Edge]| {
+        components(edges).into_iter().filter(|(node, least)| node != least).collect()
+    };
     for round in rounds {
         for (edge, inserted) in round {
             match edges.iter().position(|e| e == edge) {
@@ -55,7 +70,9 @@ fn expected(rounds: &[Vec<(Edge, bool)>]) -> Vec<BTreeMap<Subject, Subject>> {
                 _ => edges.push(*edge),
             }
         }
-        after.push(components(&edges).into_iter().filter(|(node, least)| node != least).collect());
+        after[0].push(losers(&edges));
+        let explicit: Vec<_> = edges.iter().copied().filter(is_explicit).collect();
+        after[1].push(losers(&explicit));
     }
     after
 }

@@ -10,7 +10,7 @@ use cebe_schemas::time::Millis;
 use crate::plan::{AccountPlan, MetricPlan};
 use crate::row::{Assertion, MetricId, SegmentId};
 
-#[cfg(any(test, feature = "oracle"))]
+#[cfg(test)]
 pub mod oracle;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cebe_schemas::definition::{Clause, Metric};
+use cebe_schemas::definition::{About, Clause, Metric};
 use cebe_schemas::fact::EventFact;
 use cebe_schemas::id::{EventType, Group};
 use cebe_schemas::time::Millis;
 use proptest::prelude::*;
 
 use super::oracle::{belongs, credit};
-use super::{Truth, evaluate};
+use super::{Known, Truth, evaluate};
 use crate::plan::{AccountPlan, MetricPlan};
 use crate::row::{MetricId, SegmentId};
 
@@ -30,6 +30,8 @@ fn metric() -> impl Strategy<Value = Metric> {
     (0..3u64, 0..3u64, 0..15i64).prop_map(|(denominator, numerator, within_ms)| Metric {
         account_id: None,
         metric: Arc::from("m"),
+        version: 1,
+        about: About::default(),
         denominator: EventType(denominator),
         numerator: EventType(numerator),
         within_ms,
@@ -80,7 +82,7 @@ proptest! {
         let plan = plan(&clauses, &metrics);
         for now in 0..70 {
             let mut truths = Vec::new();
-            let next = evaluate(&events, &plan, now as Millis, &mut truths);
+            let next = evaluate(&Known { attributes: &[], assertions: &[], events: &events }, &plan, now as Millis, &mut truths);
             prop_assert_eq!(&truths, &all[now], "at {}", now);
             let change = (now + 1..70).find(|later| all[*later] != all[now]);
             // Segments may change all at once and yet be looked at one by one.
@@ -108,10 +110,10 @@ proptest! {
         let mut events: Vec<_> = times.into_iter().map(fact).collect();
         events.sort();
         let width = within_ms.unwrap_or(Millis::MAX);
-        let metric = Metric { within_ms: width, ..Metric::reply_rate() };
+        let metric = Metric { within_ms: width, ..(*Metric::shipped()[0]).clone() };
         let metric = Metric { denominator: event, numerator: event, ..metric };
         let plan = plan(&[Clause::Did { event, at_least, within_ms }], &[metric]);
-        let next = evaluate(&events, &plan, now, &mut Vec::new());
+        let next = evaluate(&Known { attributes: &[], assertions: &[], events: &events }, &plan, now, &mut Vec::new());
         prop_assert!(next.is_none_or(|next| next > now));
     }
 }

@@ -6,7 +6,7 @@ use timely::dataflow::operators::vec::Map;
 
 use crate::row::{Answer, RateKey, Reason, Weight};
 
-#[cfg(any(test, feature = "oracle"))]
+#[cfg(test)]
 pub mod oracle;
 #[cfg(test)]
 mod tests;
