@@ -5,9 +5,10 @@ use std::sync::Arc;
 use cebe_schemas::catalogue::Catalogue;
 use cebe_schemas::control::{ControlState, Ingestion};
 use cebe_schemas::id::EventType;
+use cebe_schemas::identifier::BlockList;
 use cebe_schemas::time::{Millis, parse_rfc3339};
 use cebe_schemas::token::Keys;
-use cebe_schemas::verdict::{AttributeIdentifier, Judge, Reason, Rejection, ValidEvent, Verdict};
+use cebe_schemas::verdict::{Judge, Reason, Rejection, ValidEvent, Verdict};
 use serde_json::{Value, json};
 
 const ARRIVAL: &str = "2026-11-23T04:31:00.000Z";
@@ -473,25 +474,29 @@ fn rejections_say_whose_they_are() {
 }
 
 #[test]
-fn attributes_that_identify() {
+fn properties_of_a_customer_are_attributes() {
     let keys = Keys::development();
-    let token = |kind, value| AttributeIdentifier::Token(keys.token("acc-17", kind, value));
-    let phone = |value: Value| {
-        valid(event("cdp", "customer.updated", json!({"phone": value}), json!({}))).phone
+    let attribute = |name: &str, value: Value| {
+        let properties = json!({name: value});
+        let event = valid(event("cdp", "customer.updated", properties, json!({})));
+        assert_eq!(event.attributes.len(), 1);
+        event.attributes.into_iter().next().unwrap()
     };
-    assert_eq!(phone(json!("0812-3456-7890")), token("phone", "+6281234567890"));
-    assert_eq!(phone(json!(null)), AttributeIdentifier::Cleared);
+    let token = |kind: &str, text: &str| keys.token("acc-17", kind, text);
+    let phone = attribute("phone", json!("0812-3456-7890"));
+    assert_eq!(phone.identifier.map(|i| i.token), Some(token("phone", "+6281234567890")));
+    assert!(!phone.value.unwrap().value().to_string().contains("0812"));
+    assert_eq!(attribute("phone", json!(null)).value, None);
     for none in [json!("n/a"), json!(""), json!(81_234_567_890u64), json!({}), json!("12")] {
-        assert_eq!(phone(none), AttributeIdentifier::NotAnIdentifier);
+        assert_eq!(attribute("phone", none).identifier, None);
     }
-    let created = valid(event("cdp", "customer.created", json!({"email": " A@b.id "}), json!({})));
-    assert_eq!(
-        (created.phone, created.email),
-        (AttributeIdentifier::Absent, token("email", "a@b.id"))
-    );
+    let email = attribute("email", json!(" A@b.id ")).identifier;
+    assert_eq!(email.map(|i| i.token), Some(token("email", "a@b.id")));
+    let tags = attribute("tags", json!(["a", 1, {"b": null}]));
+    assert_eq!(*tags.value.unwrap().value(), json!(["a", 1, {"b": null}]));
     // On other events they are unknown properties.
     let other = valid(sent(json!({"properties": {"broadcast_id": "b", "phone": "081234567890"}})));
-    assert_eq!(other.phone, AttributeIdentifier::Absent);
+    assert!(other.attributes.is_empty());
     assert!(!other.payload.contains("0812"));
 }
 
@@ -506,14 +511,13 @@ fn identifiers_become_tokens() {
     let mut expect =
         vec![keys.token("acc-17", "phone", "+6281234567890"), keys.token("acc-17", "wa_id", "X")];
     expect.sort();
-    assert_eq!(event.identifiers, expect);
-    let mut control = all_on();
-    control.apply(br#"{"settings":{"block_list":["081234567890"]}}"#).unwrap();
-    let payload = sent(json!({"identifiers": identifiers})).to_string();
-    let Verdict::Valid(event) = judge_with(&control, "broadcast", payload.as_bytes()) else {
-        panic!()
-    };
-    assert_eq!(event.identifiers, [keys.token("acc-17", "wa_id", "X")]);
+    let found: Vec<_> = event.identifiers.iter().map(|identifier| identifier.token).collect();
+    assert_eq!(found, expect);
+    // What is blocked is a setting, which changes what links and no verdict.
+    let blocked = BlockList::new(vec!["081234567890".into()]).values(&keys);
+    let links = event.identifiers.iter().filter(|i| !blocked.contains(&i.value));
+    let links: Vec<_> = links.map(|identifier| identifier.token).collect();
+    assert_eq!(links, [keys.token("acc-17", "wa_id", "X")]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use cebe_schemas::catalogue::Catalogue;
-use cebe_schemas::fact::{Slot, Stamp};
+use cebe_schemas::fact::{AttributeFact, Stamp};
 use cebe_schemas::row::{EventRow, LedgerRow, RejectedRow};
 use cebe_schemas::token::Keys;
 use proptest::prelude::*;
@@ -183,31 +183,81 @@ fn the_horizon_is_a_setting() {
 }
 
 #[test]
-fn attributes_hold_identifiers_and_are_cleared() {
+fn properties_of_a_customer_are_attributes_and_some_identify() {
     let keys = Keys::development();
-    let identify = |properties| {
-        let more = json!({"properties": properties,
-            "identifiers": [{"type": "wa", "value": " x1 "}]});
-        let tick = adapt(&[cdp(0, event("customer.updated", "k", "7", more))]);
-        tick.input.identifiers
-    };
+    let more = json!({
+        "team_id": "t-1",
+        "identifiers": [{"type": "wa", "value": " x1 "}],
+        "properties": {"phone": "0812-3456-7890", "email": "n/a", "city": "Depok", "tier": null},
+    });
+    let tick = adapt(&[cdp(0, event("customer.updated", "k", "7", more))]);
     let subject = keys.id_key().subject("a", "7");
     let stamp = Stamp { occurred_at_ms: T, key: "k".into(), ordinal: 101 };
-    let phone = keys.token("a", "phone", "+6281234567890");
-    let further = keys.token("a", "wa", "x1");
-    let check = |properties, expect: &[(Slot, Option<_>)]| {
-        let facts = identify(properties);
-        assert!(facts.iter().all(|f| f.subject == subject && f.stamp == stamp), "{facts:?}");
-        let found: Vec<_> = facts.iter().map(|fact| (fact.slot, fact.token)).collect();
-        assert_eq!(found, expect);
+    let facts = &tick.input.attributes;
+    assert!(facts.iter().all(|f| f.subject == subject && f.stamp == stamp), "{facts:?}");
+    let token = |kind: &str, text: &str| keys.token("a", kind, text);
+    let phone = token("phone", "+6281234567890");
+    let value = |fact: &AttributeFact| fact.value.as_ref().map(|value| value.value().clone());
+    let found: Vec<_> =
+        facts.iter().map(|f| (&*f.name, value(f), f.identifier.map(|i| i.token))).collect();
+    let masked = format!("~{}", keys.render(phone));
+    assert_eq!(found[0], ("city", Some(json!("Depok")), None));
+    assert_eq!((found[1].0, found[1].2), ("email", None), "kept, and no identifier");
+    assert_eq!(found[2], ("phone", Some(json!(masked)), Some(phone)));
+    assert_eq!(found[3], ("tier", None, None));
+    assert_eq!(tick.input.identifiers.len(), 1);
+    assert_eq!(tick.input.identifiers[0].1.token, token("wa", "x1"));
+    assert_eq!(tick.input.teams, [(subject, "t-1".into())]);
+    assert_eq!(events(&tick)[0].identifier_tokens.len(), 2);
+}
+
+#[test]
+fn segments_are_asserted() {
+    let more = json!({"properties": {"segment_id": "vip"}});
+    let tick = adapt(&[
+        cdp(0, event("segment.entered", "k", "7", more.clone())),
+        cdp(1, event("segment.exited", "l", "7", more)),
+    ]);
+    let said: Vec<_> = tick.input.assertions.iter().map(|a| (&*a.segment_id, a.entered)).collect();
+    assert_eq!(said, [("vip", true), ("vip", false)]);
+}
+
+#[test]
+fn definitions_are_announced_once_and_told_to_readers() {
+    let mut adapter = adapter(MemoryKeyIndex::default());
+    let definitions = |tick: &AdaptedTick| {
+        let row = |row: &Row| match row {
+            Row::Definition(row) => Some((row.kind, row.id.clone(), row.version, row.deleted)),
+            _ => None,
+        };
+        tick.rows.iter().filter_map(row).collect::<Vec<_>>()
     };
-    let further = (Slot::Further, Some(further));
-    check(json!({"phone": "0812-3456-7890"}), &[(Slot::Phone, Some(phone)), further]);
-    check(
-        json!({"phone": null, "email": "n/a"}),
-        &[(Slot::Phone, None), (Slot::Email, None), further],
-    );
-    check(json!({}), &[further]);
+    let first = adapter.adapt(T, 0, &[sources_on()]).unwrap();
+    assert!(definitions(&first).contains(&("metric", "reply_rate".into(), 1, 0)));
+    assert!(first.input.definitions.is_some());
+    let second = adapter.adapt(T + 1, 1, &[]).unwrap();
+    assert!(second.input.definitions.is_none() && definitions(&second).is_empty());
+    let segment = json!({"segment_id": "s", "account_id": "a", "version": 3,
+        "when": {"did": "broadcast.replied"}});
+    let put = control(1, json!({"segments": [segment]}));
+    let third = adapter.adapt(T + 2, 1, &[put]).unwrap();
+    assert_eq!(definitions(&third), [("segment", "s".into(), 3, 0)]);
+    let remove = json!({"remove_segments": [{"segment_id": "s", "account_id": "a"}]});
+    let fourth = adapter.adapt(T + 3, 2, &[control(2, remove)]).unwrap();
+    assert_eq!(definitions(&fourth), [("segment", "s".into(), 3, 1)]);
+}
+
+#[test]
+fn protections_are_announced_when_they_change() {
+    let mut adapter = adapter(MemoryKeyIndex::default());
+    let cap = |n: u32| control(0, json!({"settings": {"max_customers_per_identifier": n}}));
+    let mut told = |t_ms, records: &[Record]| {
+        let linking = adapter.adapt(t_ms, 0, records).unwrap().input.linking;
+        linking.map(|linking| linking.holders_max)
+    };
+    assert_eq!(told(T, &[]), Some(5));
+    assert_eq!(told(T + 1, &[cap(5)]), None);
+    assert_eq!(told(T + 2, &[cap(3)]), Some(3));
 }
 
 #[test]
@@ -303,7 +353,7 @@ fn run<K: KeyIndex>(keys: K, ticks: &[(Millis, Vec<Record>)], commit: usize) -> 
             first_ordinal: ordinal,
             ranges: vec![],
         };
-        out.push(number(&binding, tick.rows, vec![]).unwrap());
+        out.push(number(&binding, tick.rows, vec![], &Keys::development()).unwrap());
         ordinal += records.len() as u64;
         if at < commit {
             adapter.commit().unwrap();

@@ -7,6 +7,7 @@ use cebe_connectors::out::numbered::{Numbered, OutRecord, number};
 use cebe_connectors::out::progress_log::{self, ProgressLog};
 use cebe_connectors::out::publisher::{PublishError, Publisher, PublisherOptions};
 use cebe_schemas::row::{LedgerRow, Row};
+use cebe_schemas::token::Keys;
 use cebe_schemas::view::{OUT_PARTITIONS, View};
 
 use crate::support::{fresh, holder, read_all};

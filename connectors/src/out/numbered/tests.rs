@@ -68,7 +68,9 @@ fn changes_are_rows() {
             cause: Cause::Event,
         },
     ];
-    let numbered = number(&binding(), vec![], vec![Moment { t_ms: 999, changes }]).unwrap();
+    let numbered =
+        number(&binding(), vec![], vec![Moment { t_ms: 999, changes }], &Keys::development())
+            .unwrap();
     let time = "1970-01-01T00:00:00.999Z";
     assert_eq!(
         values(&numbered),
@@ -91,7 +93,7 @@ fn changes_are_rows() {
 
 #[test]
 fn an_empty_tick_has_only_progress() {
-    let numbered = number(&binding(), vec![], vec![]).unwrap();
+    let numbered = number(&binding(), vec![], vec![], &Keys::development()).unwrap();
     assert!(numbered.records.is_empty() && numbered.progress.entries.is_empty());
     assert_eq!(numbered.progress.generation, 3);
 }
@@ -114,7 +116,7 @@ fn partitions_are_part_of_the_contract() {
 }
 
 fn progress(rows: Vec<Row>) -> Progress {
-    number(&binding(), rows, vec![]).unwrap().progress
+    number(&binding(), rows, vec![], &Keys::development()).unwrap().progress
 }
 
 #[test]
@@ -160,11 +162,12 @@ proptest! {
         let mut random = fastrand::Rng::with_seed(seed);
         let numbered = number(
             &binding(), rows.clone(), vec![Moment { t_ms: 995, changes: changes.clone() }],
+            &Keys::development(),
         ).unwrap();
         let (mut rows, mut changes) = (rows, changes);
         random.shuffle(&mut rows);
         random.shuffle(&mut changes);
-        let again = number(&binding(), rows, vec![Moment { t_ms: 995, changes }]).unwrap();
+        let again = number(&binding(), rows, vec![Moment { t_ms: 995, changes }], &Keys::development()).unwrap();
         prop_assert_eq!(&numbered, &again);
 
         let mut read: BTreeMap<(View, u32), Vec<&OutRecord>> = BTreeMap::new();
