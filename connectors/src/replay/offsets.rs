@@ -77,6 +77,22 @@ impl Wanted {
         dropped
     }
 
+    /// Gives up those at `offset` and above, and says how many that were.
+    pub(super) fn drop_from(&mut self, offset: i64) -> u64 {
+        let mut dropped = 0;
+        while let Some(range) = self.0.back_mut()
+            && range.end > offset
+        {
+            let start = range.start.max(offset);
+            dropped += range.end.abs_diff(start);
+            range.end = start;
+            if range.is_empty() {
+                self.0.pop_back();
+            }
+        }
+        dropped
+    }
+
     /// Gives up all, and says how many that were.
     pub(super) fn drop_all(&mut self) -> u64 {
         self.drop_below(i64::MAX)
@@ -111,7 +127,8 @@ mod tests {
         assert_eq!((wanted.next(), wanted.drop_below(0)), (Some(1), 0));
         assert_eq!((wanted.drop_below(2), wanted.next()), (1, Some(2)));
         assert_eq!((wanted.drop_below(5), wanted.next()), (2, Some(6)));
-        assert_eq!((wanted.drop_below(8), wanted.next()), (2, Some(8)));
+        assert_eq!((wanted.drop_from(9), wanted.drop_from(8)), (0, 1));
+        assert_eq!((wanted.drop_below(7), wanted.next()), (1, Some(7)));
         assert_eq!((wanted.drop_all(), wanted.next()), (1, None));
     }
 }

@@ -92,14 +92,8 @@ impl Replay {
     pub fn try_out(&self, offsets: &Offsets) -> Result<Outcome, ReplayError> {
         let mut gone = 0;
         for (topic, partition, mut wanted) in offsets.wanted() {
-            gone += match self.held(topic, partition)? {
-                None => wanted.drop_all(),
-                Some((start, end)) => {
-                    let expired = wanted.drop_below(start);
-                    wanted.drop_below(end);
-                    expired + wanted.drop_all()
-                }
-            };
+            let (start, end) = self.held(topic, partition)?;
+            gone += wanted.drop_below(start) + wanted.drop_from(end);
         }
         let selected = offsets.len();
         Ok(Outcome { selected, replayed: selected - gone, gone })
@@ -118,13 +112,12 @@ impl Replay {
     ) -> Result<Outcome, ReplayError> {
         self.outcome.selected = offsets.len();
         for (topic, partition, mut wanted) in offsets.wanted() {
-            while let Some(next) = wanted.next() {
-                match self.held(topic, partition)? {
-                    Some((start, end)) if next < end => {
-                        self.outcome.gone += wanted.drop_below(start);
-                    }
-                    _ => self.outcome.gone += wanted.drop_all(),
-                }
+            // What is published below comes to stand behind this end.
+            let (_, end) = self.held(topic, partition)?;
+            self.outcome.gone += wanted.drop_from(end);
+            while wanted.next().is_some() {
+                let (start, _) = self.held(topic, partition)?;
+                self.outcome.gone += wanted.drop_below(start);
                 self.read_on(topic, partition, &mut wanted, &mut progress)?;
             }
         }
@@ -137,21 +130,20 @@ impl Replay {
         Ok(self.outcome)
     }
 
-    /// First offset held and the one after the last; none if there is no such partition.
-    fn held(&self, topic: &str, partition: i32) -> Result<Option<(i64, i64)>, ClientError> {
+    /// First offset held and the one after the last; equal if there is no such partition.
+    fn held(&self, topic: &str, partition: i32) -> Result<(i64, i64), ClientError> {
         let metadata = with_retries(|| {
             let action = ClientError::on(format!("find {topic}"));
             self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(action)
         })?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         if !found.is_some_and(|t| t.partitions().iter().any(|p| p.id() == partition)) {
-            return Ok(None);
+            return Ok((0, 0));
         }
         with_retries(|| {
             let action = ClientError::on(format!("find the ends of {topic}/{partition}"));
             self.consumer.fetch_watermarks(topic, partition, TIMEOUT).map_err(action)
         })
-        .map(Some)
     }
 
     /// Reads from the next wanted record on, until none is wanted or the next is better sought.
@@ -163,6 +155,7 @@ impl Replay {
         progress: &mut impl FnMut(&Outcome),
     ) -> Result<(), ReplayError> {
         let Some(next) = wanted.next() else { return Ok(()) };
+        self.serve(Duration::ZERO)?;
         let mut assignment = TopicPartitionList::new();
         assignment
             .add_partition_offset(topic, partition, Offset::Offset(next))

@@ -8,6 +8,7 @@ mod loading;
 mod migrating;
 mod people;
 mod proxy;
+mod replaying;
 mod services;
 
 use std::future::Future;
@@ -51,6 +52,8 @@ fn main() -> anyhow::Result<()> {
         loading::quiet_tick_is_readable_at_once,
         loading::backlog_is_loaded_fast,
         loading::emptied_database_is_filled_again,
+        replaying::rejected_records_are_selected,
+        replaying::skipped_records_are_selected,
         fuzz::no_accepted_event_fails_its_insert,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
