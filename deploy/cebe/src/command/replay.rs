@@ -9,6 +9,7 @@ use cebe_connectors::replay::{Offsets, Outcome, Period, Rejected, Replay, Select
 use cebe_connectors::replay::{rejected, skipped};
 use cebe_schemas::control::{ControlState, Ingestion};
 use cebe_schemas::time::{Millis, format_rfc3339, parse_rfc3339};
+use clap::ArgGroup;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -32,14 +33,13 @@ duplicate, so a replay can be repeated. Records that have left Kafka are reporte
 
 /// Take rejected or skipped records in again.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
-#[group(id = "which", required = true, multiple = false, args = ["rejected", "skipped"])]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("which").required(true)))]
 pub struct Args {
     /// Records that were rejected (view `rejected_events`).
-    #[arg(long)]
+    #[arg(long, group = "which")]
     rejected: bool,
     /// Records that were skipped while their source was off (view `skipped_ranges`).
-    #[arg(long, requires = "source", conflicts_with_all = ["reason", "account"])]
+    #[arg(long, group = "which", requires = "source", conflicts_with_all = ["reason", "account"])]
     skipped: bool,
     /// Only those of this source module.
     #[arg(long, value_name = "SOURCE")]
