@@ -72,7 +72,13 @@ impl Workload {
     fn mention(&self, tick: &mut TickInput, customer: u64) -> Subject {
         let customer_id: Arc<str> = customer.to_string().into();
         let subject = self.key.subject(ACCOUNT, &customer_id);
-        tick.known.push(Known { subject, account_id: self.account.clone(), customer_id });
+        tick.known.push(Known {
+            subject,
+            account_id: self.account.clone(),
+            customer_id,
+            occurred_at_ms: tick.t_ms,
+            by: None,
+        });
         subject
     }
 }

@@ -14,6 +14,7 @@ use crate::names::Names;
 use crate::operator::persons::Context;
 use crate::operator::route;
 use crate::publish::{Memberships, Updates};
+use crate::row::Statement;
 use crate::worker::{Order, Workers};
 
 /// The greatest number of workers.
@@ -77,10 +78,11 @@ impl Dataflow {
             plan: definitions.as_ref().map(|new| Arc::new(self.names.plan(new))),
             is_first: self.last_ms.is_none(),
             spoken_of: match input.linking {
-                Some(_) => input.known.iter().map(|known| known.subject).collect(),
+                Some(_) => spoken_of(&input),
                 None => HashSet::new(),
             },
             linking: input.linking.take(),
+            erased: input.erasures.iter().map(|(subject, _)| *subject).collect(),
             late: late(&input.events, t_ms),
         };
         let orders = self.shards(input, context).into_iter();
@@ -107,29 +109,47 @@ impl Dataflow {
         for name in input.groups {
             self.names.name_group(name);
         }
+        let mut say = |subject: Subject, statement| {
+            shards[home(&subject)].said.push((subject, statement));
+        };
         for known in input.known {
-            shards[home(&known.subject)].known.push(self.names.member(known));
+            let (at, by) = (known.occurred_at_ms, known.by);
+            let member = Arc::new(self.names.member(known));
+            match by {
+                None => say(member.subject, Statement::Known(member, at)),
+                Some(by) => {
+                    say(by, Statement::Mention(by, member.clone(), at));
+                    say(member.subject, Statement::Mention(by, member, at));
+                }
+            }
+        }
+        for fact in input.attributes {
+            say(fact.subject, Statement::Attribute(Arc::new(self.names.attribute(fact))));
+        }
+        for (subject, identifier, at) in input.identifiers {
+            say(subject, Statement::Identifier(identifier, at));
+        }
+        for fact in input.assertions {
+            say(fact.subject, Statement::Assertion(Arc::new(self.names.assertion(fact))));
+        }
+        for (subject, team, at) in input.teams {
+            say(subject, Statement::Team(self.names.text(team), at));
+        }
+        for MergeFact { pair: (a, b), linked, stamp } in input.merges {
+            let link = Arc::new(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
+            say(a, Statement::Link(link.clone()));
+            say(b, Statement::Link(link));
+        }
+        for (subject, until_ms) in input.erasures {
+            say(subject, Statement::Erased(until_ms));
         }
         for event in input.events {
             shards[home(&event.0)].events.push(event);
         }
-        for fact in input.attributes {
-            shards[home(&fact.subject)].attributes.push(Arc::new(self.names.attribute(fact)));
+        for (subject, identifier) in input.anonymous {
+            shards[home(&subject)].anonymous.push((subject, identifier));
         }
-        for (subject, identifier) in input.identifiers {
-            shards[home(&subject)].identifiers.push((identifier, subject));
-        }
-        for fact in input.assertions {
-            shards[home(&fact.subject)].assertions.push(Arc::new(self.names.assertion(fact)));
-        }
-        for (subject, team) in input.teams {
-            shards[home(&subject)].teams.push((subject, self.names.text(team)));
-        }
-        for MergeFact { pair: (a, b), linked, stamp } in input.merges {
-            let pair = (a.min(b), a.max(b));
-            shards[home(&pair.0)].merges.push(MergeFact { pair, linked, stamp });
-        }
-        if context.plan.is_some() || context.linking.is_some() || !context.late.is_empty() {
+        if context.says_something() {
             let context = Arc::new(context);
             for shard in &mut shards {
                 shard.context = Some(context.clone());
@@ -146,4 +166,10 @@ impl Dataflow {
 fn late(events: &[(Subject, EventFact)], t_ms: Millis) -> HashSet<Subject> {
     let is_late = |event: &EventFact| event.occurred_at_ms < t_ms.saturating_sub(LATE_AFTER_MS);
     events.iter().filter(|(_, event)| is_late(event)).map(|(subject, _)| *subject).collect()
+}
+
+/// Whoever events speak of.
+fn spoken_of(input: &TickInput) -> HashSet<Subject> {
+    let known = input.known.iter().map(|known| known.subject);
+    known.chain(input.events.iter().map(|(subject, _)| *subject)).collect()
 }

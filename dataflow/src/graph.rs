@@ -1,11 +1,12 @@
 //! The one place where the views are wired to each other.
 //!
 //! ```text
-//! known, teams        → distinct ─┐     attributes → latest ─┬─ identifiers → stars ─┐
-//! assertions → latest, events     ├─ facts ◂────────────────┘      merges → latest ──┴─ components
-//!                                 │    ◂── quarantined ◂── stars, cap ◂────────────────────┘
-//! facts ++ facts ⋈ losers (winner +1, loser −1) ◂── losers ◂─┘
-//!   → persons (woken by time as well) → answers → totals
+//! said → customers ─┬─ links, identifiers → stars → components → cap → losers ─┐
+//! anonymous ────────┼────────────────────────▴      └ sole ────────────────────┤
+//! events            └─ members, attributes, …                   erased → detours
+//!   └──────────────────── facts ◂─┘     ◂── quarantined (stars, cap)           │
+//!   facts ++ facts ⋈ detours (where it goes +1, where it was −1) ◂─────────────┘
+//!     → persons (woken by time as well) → answers → totals
 //! ```
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cebe_schemas::change::Quarantine;
-use cebe_schemas::fact::{AttributeFact, EventFact, Identifier, MergeFact};
+use cebe_schemas::fact::{EventFact, Identifier};
 use cebe_schemas::id::Subject;
 use differential_dataflow::input::{Input as _, InputSession};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
@@ -25,23 +26,23 @@ use timely::dataflow::{InputHandleVec, Scope, StreamVec};
 use timely::worker::Worker;
 
 use crate::operator::cap::{Capped, cap};
+use crate::operator::customers::{Counts, customers};
+use crate::operator::detour::{Detour, Leave, detours};
 use crate::operator::distinct::distinct;
-use crate::operator::latest::latest;
 use crate::operator::persons::{Context, Wakeup, persons};
-use crate::operator::star::{Star, stars};
-use crate::row::{Assertion, Fact, Member, Quarantined, RateKey, Reason, Weight};
+use crate::operator::sole::sole;
+use crate::operator::star::{Role, Star, stars};
+use crate::row::{Fact, Member, Quarantined, RateKey, Reason, Statement, Weight};
 use crate::view::{identity, rate};
 
 /// One worker's part of the input of a tick.
 #[derive(Debug, Default)]
 pub struct Shard {
-    pub known: Vec<Member>,
+    /// Statements about known customers, and about aliases.
+    pub said: Vec<(Subject, Statement)>,
     pub events: Vec<(Subject, EventFact)>,
-    pub attributes: Vec<Arc<AttributeFact>>,
-    pub identifiers: Vec<(Identifier, Subject)>,
-    pub merges: Vec<MergeFact>,
-    pub assertions: Vec<Arc<Assertion>>,
-    pub teams: Vec<(Subject, Arc<str>)>,
+    /// The identifiers of events without a customer id.
+    pub anonymous: Vec<(Subject, Identifier)>,
     /// The same for all workers.
     pub context: Option<Arc<Context>>,
 }
@@ -58,13 +59,9 @@ type Collected<D> = Rc<RefCell<Vec<(D, u64, isize)>>>;
 
 /// The dataflow of one worker.
 pub struct Graph {
-    known: InputSession<u64, Member, isize>,
+    said: InputSession<u64, (Subject, Statement), isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
-    attributes: InputSession<u64, Arc<AttributeFact>, isize>,
-    identifiers: InputSession<u64, (Identifier, Subject), isize>,
-    merges: InputSession<u64, MergeFact, isize>,
-    assertions: InputSession<u64, Arc<Assertion>, isize>,
-    teams: InputSession<u64, (Subject, Arc<str>), isize>,
+    anonymous: InputSession<u64, (Subject, Identifier), isize>,
     contexts: InputHandleVec<u64, Arc<Context>>,
     reasons: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
@@ -79,63 +76,50 @@ impl Graph {
     }
 
     fn wire(scope: Scope<'_, u64>) -> Graph {
-        let (known, mentions) = scope.new_collection();
+        let (said, statements) = scope.new_collection();
         let (events, event_facts) = scope.new_collection();
-        let (attributes, attribute_facts) = scope.new_collection();
-        let (identifiers, further) = scope.new_collection();
-        let (merges, merge_facts) = scope.new_collection();
-        let (assertions, assertion_facts) = scope.new_collection();
-        let (teams, team_facts) = scope.new_collection();
+        let (anonymous, named) = scope.new_collection();
         let (contexts, context_stream) = scope.new_input();
 
-        let attribute_facts = latest(attribute_facts, "Attributes");
-        let identifying = |fact: Arc<AttributeFact>| Some((fact.identifier?, fact.subject));
-        let held = further.concat(attribute_facts.clone().flat_map(identifying));
-        let linked = latest(merge_facts, "Merges").filter(|merge: &MergeFact| merge.linked);
+        let erased = statements.clone().flat_map(|(subject, statement)| match statement {
+            Statement::Erased(until_ms) => Some((subject, Leave::Erased(until_ms))),
+            _ => None,
+        });
+        let counts = customers(statements);
+        let seekers = distinct(named.clone(), "Seekers", 1, |named: &_| *named);
+        let held = seekers.map(|(seeker, identifier)| (identifier, Role::Seeks, seeker));
+        let held = held.concat(counts.clone().flat_map(|(subject, counts)| match counts {
+            Counts::Holds(identifier) => Some((identifier, Role::Holds, subject)),
+            _ => None,
+        }));
         let (losers, quarantined) =
-            linked_customers(held, linked.map(|merge| merge.pair), context_stream.clone());
+            linked_customers(held, linked(counts.clone()), context_stream.clone());
+        let leaves = losers.map(|(loser, winner)| (loser, Leave::For(winner))).concat(erased);
 
-        let members = distinct(mentions, "Members", |member: &Member| member.subject);
-        let teams_once = distinct(team_facts, "Teams", |team: &(Subject, Arc<str>)| team.clone());
-        let assertion_facts = latest(assertion_facts, "Assertions");
-        let facts = members.map(|m| (m.subject, Fact::Member(Arc::new(m)))).concatenate([
-            attribute_facts.map(|a| (a.subject, Fact::Attribute(a))),
-            teams_once.map(|(subject, team)| (subject, Fact::Team(team))),
-            assertion_facts.map(|a: Arc<Assertion>| (a.subject, Fact::Assertion(a))),
+        let aliases = distinct(named.map(|(seeker, _)| seeker), "Aliases", 1, |seeker: &_| *seeker);
+        let facts = members(counts.clone()).concatenate([
+            aliases.map(|seeker| (seeker, Fact::Alias(seeker))),
+            counts.flat_map(|(subject, counts)| match counts {
+                Counts::Fact(fact) => Some((subject, fact)),
+                _ => None,
+            }),
             quarantined.map(|q| (q.subject, Fact::Quarantined(Box::new(q)))),
             event_facts.map(|(subject, event)| (subject, Fact::Event(event))),
         ]);
 
         let wakeup = Wakeup::default();
-        let answers = persons(by_person(facts, losers), context_stream, wakeup.clone());
+        let answers = persons(by_person(facts, detours(leaves)), context_stream, wakeup.clone());
         let (answers, reasons) = collected(answers);
         let (totals, total_rows) = collected(rate::totals(answers));
         let probe = totals.inner.probe().0;
-        Graph {
-            known,
-            events,
-            attributes,
-            identifiers,
-            merges,
-            assertions,
-            teams,
-            contexts,
-            reasons,
-            totals: total_rows,
-            wakeup,
-            probe,
-        }
+        Graph { said, events, anonymous, contexts, reasons, totals: total_rows, wakeup, probe }
     }
 
     /// Hands in the rows of `time` and ends it.
     pub fn feed(&mut self, time: u64, shard: Shard) {
-        feed(&mut self.known, time, shard.known);
+        feed(&mut self.said, time, shard.said);
         feed(&mut self.events, time, shard.events);
-        feed(&mut self.attributes, time, shard.attributes);
-        feed(&mut self.identifiers, time, shard.identifiers);
-        feed(&mut self.merges, time, shard.merges);
-        feed(&mut self.assertions, time, shard.assertions);
-        feed(&mut self.teams, time, shard.teams);
+        feed(&mut self.anonymous, time, shard.anonymous);
         self.contexts.advance_to(time);
         if let Some(context) = shard.context {
             self.contexts.send(context);
@@ -158,22 +142,57 @@ impl Graph {
     }
 }
 
+/// Customers that exist: an event is theirs, or an event of another customer names them, and
+/// neither of the two was erased since.
+fn members<'s>(
+    counts: VecCollection<'s, u64, (Subject, Counts)>,
+) -> VecCollection<'s, u64, (Subject, Fact)> {
+    let own = counts.clone().flat_map(|(_, counts)| match counts {
+        Counts::Member(member) => Some(member),
+        _ => None,
+    });
+    let mentions = counts.flat_map(|(_, counts)| match counts {
+        Counts::Mention(by, member) => Some((by, member)),
+        _ => None,
+    });
+    let by_both =
+        distinct(mentions, "Mentions", 2, |(by, named): &(_, Arc<Member>)| (*by, named.subject));
+    let all = own.concat(by_both.map(|(_, member)| member));
+    distinct(all, "Members", 1, |member: &Arc<Member>| member.subject)
+        .map(|member| (member.subject, Fact::Member(member)))
+}
+
+/// Pairs that are linked explicitly, and of which neither was erased since.
+fn linked<'s>(
+    counts: VecCollection<'s, u64, (Subject, Counts)>,
+) -> VecCollection<'s, u64, (Subject, Subject)> {
+    let said = counts.flat_map(|(_, counts)| match counts {
+        Counts::Linked(pair) => Some(pair),
+        _ => None,
+    });
+    distinct(said, "Links", 2, |pair: &_| *pair)
+}
+
 /// From what customers hold and the pairs that are linked explicitly to (loser, winner), and those
 /// that are kept from being linked. A person of too many members falls into the pieces that
-/// explicit links make.
+/// explicit links make. Who names identifiers of one person only loses to that person.
 fn linked_customers<'s>(
-    held: VecCollection<'s, u64, (Identifier, Subject)>,
+    held: VecCollection<'s, u64, (Identifier, Role, Subject)>,
     pairs: VecCollection<'s, u64, (Subject, Subject)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
 ) -> (VecCollection<'s, u64, (Subject, Subject)>, VecCollection<'s, u64, Quarantined>) {
     let stars = stars(held, contexts.clone());
     let links = stars.clone().flat_map(|star| match star {
         Star::Link(a, b) => Some((a, b)),
-        Star::Quarantined(_) => None,
+        _ => None,
+    });
+    let found = stars.clone().flat_map(|star| match star {
+        Star::Found(customer, seeker) => Some((customer, seeker)),
+        _ => None,
     });
     let hubs = stars.flat_map(|star| match star {
         Star::Quarantined(quarantined) => Some(quarantined),
-        Star::Link(..) => None,
+        _ => None,
     });
     let (losers, explicit_losers) = identity::losers(links, pairs);
     let capped = cap(losers, contexts);
@@ -196,23 +215,54 @@ fn linked_customers<'s>(
         cluster: Some(cluster),
         subject,
     });
-    (losers.concat(pieces), hubs.concat(crowds))
+    let losers = losers.concat(pieces);
+    let seekers = sole(found_persons(found, losers.clone()));
+    (losers.concat(seekers), hubs.concat(crowds))
 }
 
-/// Facts by person instead of by customer: those of a loser move to its winner, for as long as it
-/// loses. The one place behind which nobody knows that merging exists.
+/// From (customer, seeker) to (person, seeker).
+fn found_persons<'s>(
+    found: VecCollection<'s, u64, (Subject, Subject)>,
+    losers: VecCollection<'s, u64, (Subject, Subject)>,
+) -> VecCollection<'s, u64, (Subject, Subject)> {
+    let moves = found
+        .clone()
+        .arrange_by_key_named("Arrange: Found")
+        .join_core(losers.arrange_by_key_named("Arrange: Losers"), |loser, seeker, winner| {
+            [((*winner, *seeker), 1), ((*loser, *seeker), -1)]
+        });
+    moved(found, moves)
+}
+
+/// Facts by person instead of by customer: those of a customer that leaves go along, but for erased
+/// events. The one place behind which nobody knows that merging exists.
 fn by_person<'s>(
     facts: VecCollection<'s, u64, (Subject, Fact)>,
-    losers: VecCollection<'s, u64, (Subject, Subject)>,
+    detours: VecCollection<'s, u64, (Subject, Detour)>,
 ) -> VecCollection<'s, u64, (Subject, Fact)> {
-    let moves = facts
-        .clone()
-        .arrange_by_key_named("Arrange: Facts")
-        .join_core(losers.arrange_by_key_named("Arrange: Losers"), |loser, fact, winner| {
-            [((*winner, fact.clone()), 1), ((*loser, fact.clone()), -1)]
-        });
-    let moves = moves.inner.map(|((fact, sign), time, diff)| (fact, time, sign * diff));
-    facts.concat(moves.as_collection())
+    let moves = facts.clone().arrange_by_key_named("Arrange: Facts").join_core(
+        detours.arrange_by_key_named("Arrange: Detours"),
+        |subject, fact, detour| {
+            let is_erased = match fact {
+                Fact::Event(event) => Some(event.occurred_at_ms) <= detour.erased_until_ms,
+                _ => false,
+            };
+            let goes = is_erased || detour.to.is_some();
+            let comes = detour.to.filter(|_| !is_erased).map(|to| ((to, fact.clone()), 1));
+            let leaves = goes.then(|| ((*subject, fact.clone()), -1));
+            leaves.into_iter().chain(comes)
+        },
+    );
+    moved(facts, moves)
+}
+
+/// `rows` and what a join adds to them and takes away.
+fn moved<'s, D: ExchangeData>(
+    rows: VecCollection<'s, u64, D>,
+    moves: VecCollection<'s, u64, (D, isize)>,
+) -> VecCollection<'s, u64, D> {
+    let moves = moves.inner.map(|((row, sign), time, diff)| (row, time, sign * diff));
+    rows.concat(moves.as_collection())
 }
 
 fn collected<D: Clone + 'static>(

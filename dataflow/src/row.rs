@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Profile, Quarantine, Seen};
-use cebe_schemas::fact::{AttributeFact, EventFact, Stamp};
+use cebe_schemas::fact::{AttributeFact, EventFact, Identifier, MergeFact, Stamp};
 use cebe_schemas::id::{Group, Subject, Token};
+use cebe_schemas::time::Millis;
 use serde::{Deserialize, Serialize};
 
 /// An account, numbered at the edge: fixed size, and cheap to compare.
@@ -47,6 +48,28 @@ impl PartialOrd for Member {
     }
 }
 
+/// Something said of one customer, which a later statement about the same overwrites and an erasure
+/// takes back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Statement {
+    /// An event of its own: it exists.
+    Known(Arc<Member>, Millis),
+    /// It has an attribute, or has it no more.
+    Attribute(Arc<AttributeFact>),
+    /// It belongs to a segment, or not.
+    Assertion(Arc<Assertion>),
+    /// It has an identifier.
+    Identifier(Identifier, Millis),
+    /// A team published an event of it.
+    Team(Arc<str>, Millis),
+    /// It is linked to another customer, or not. Said of both.
+    Link(Arc<MergeFact>),
+    /// An event of the first names the second. Said of both.
+    Mention(Subject, Arc<Member>, Millis),
+    /// It is erased.
+    Erased(Millis),
+}
+
 /// What CDP said last of a customer and a segment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Assertion {
@@ -80,6 +103,8 @@ pub struct Quarantined {
 pub enum Fact {
     /// This customer belongs to the person.
     Member(Arc<Member>),
+    /// Events with these identifiers and no customer id are the person's.
+    Alias(Subject),
     /// The last statement of one of its customers about an attribute.
     Attribute(Arc<AttributeFact>),
     /// A team that published an event of one of its customers.
@@ -143,6 +168,13 @@ pub enum Answer {
         customer: Arc<str>,
         /// By definition; else it is only asserted.
         defined: bool,
+    },
+    /// One of the person's customers was erased just now: no state, but a reason.
+    Erased {
+        /// The tenant.
+        account: AccountId,
+        /// The canonical id of the person, before or now.
+        customer: Arc<str>,
     },
     /// The person is in the denominator of a rate.
     Rate {

@@ -18,18 +18,22 @@ pub struct TickInput {
     pub t_ms: Millis,
     /// One for each mention of a customer id (subject, `into`, `from`) by an accepted event.
     pub known: Vec<Known>,
-    /// One for each accepted event with a customer id.
+    /// One for each accepted event with a customer id, or with identifiers that may tell whose it is.
     pub events: Vec<(Subject, EventFact)>,
+    /// The identifiers of each event without a customer id, under the subject that stands for them.
+    pub anonymous: Vec<(Subject, Identifier)>,
     /// Attributes that `customer.created/updated` set or cleared.
     pub attributes: Vec<AttributeFact>,
-    /// Further identifiers of the same events: they accumulate.
-    pub identifiers: Vec<(Subject, Identifier)>,
+    /// Further identifiers of the same events: they accumulate. With when that happened.
+    pub identifiers: Vec<(Subject, Identifier, Millis)>,
     /// Explicit links made and removed.
     pub merges: Vec<MergeFact>,
     /// Segments that CDP asserts.
     pub assertions: Vec<AssertionFact>,
-    /// One for each accepted event with a customer id and a team.
-    pub teams: Vec<(Subject, Arc<str>)>,
+    /// One for each accepted event with a team, and when it happened.
+    pub teams: Vec<(Subject, Arc<str>, Millis)>,
+    /// Customers that are erased, with everything that happened by then.
+    pub erasures: Vec<(Subject, Millis)>,
     /// The text of each group that a fact of this tick names (repeats are harmless).
     pub groups: Vec<GroupName>,
     /// The definitions in force from T on, if T changes them.
@@ -65,6 +69,10 @@ pub struct Known {
     pub account_id: Arc<str>,
     /// The id as published.
     pub customer_id: Arc<str>,
+    /// When the event happened that mentions it.
+    pub occurred_at_ms: Millis,
+    /// Whose event that is, if it is not its own.
+    pub by: Option<Subject>,
 }
 
 /// One event of a customer, as far as segments and rates can see it.

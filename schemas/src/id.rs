@@ -8,7 +8,8 @@ use std::hash::Hasher;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// A customer id of one account: keyed hash of (`account_id`, `qontak_customer_id`).
+/// A customer id of one account: keyed hash of (`account_id`, `qontak_customer_id`). Or what stands
+/// for the identifiers of an event without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject(pub u128);
 
@@ -53,6 +54,14 @@ impl IdKey {
     /// The customer `customer_id` of `account_id`.
     pub fn subject(&self, account_id: &str, customer_id: &str) -> Subject {
         Subject(self.hash(b's', &[account_id.as_bytes(), customer_id.as_bytes()]))
+    }
+
+    /// What stands for the customer of events that name only these identifiers, sorted.
+    pub fn anonymous(&self, identifiers: impl IntoIterator<Item = Token>) -> Subject {
+        let tokens: Vec<[u8; 16]> =
+            identifiers.into_iter().map(|token| token.0.to_le_bytes()).collect();
+        let parts: Vec<&[u8]> = tokens.iter().map(<[u8; 16]>::as_slice).collect();
+        Subject(self.hash(b'a', &parts))
     }
 
     /// The group (broadcast, campaign) `group_id` of `account_id`; never [`Group::NONE`].

@@ -11,11 +11,18 @@ use cebe_schemas::verdict::ValidEvent;
 /// Whose `customer.*` and `segment.*` events count as such; the same names from another source are only events.
 const IDENTITY_SOURCE: &str = "cdp";
 
-/// Adds the facts of `event`. One without a customer id tells nothing yet.
+/// Adds the facts of `event`. One without a customer id is about whoever its identifiers belong to.
 pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut TickInput) {
-    let Some(customer) = &event.qontak_customer_id else { return };
     let account: Arc<str> = event.account_id.as_str().into();
-    let subject = know(&account, customer, ids, input);
+    let subject = match &event.qontak_customer_id {
+        Some(customer) => know(event, &account, customer, None, ids, input),
+        None if event.identifiers.is_empty() => return,
+        None => {
+            let subject = ids.anonymous(event.identifiers.iter().map(|found| found.token));
+            input.anonymous.extend(event.identifiers.iter().map(|found| (subject, *found)));
+            subject
+        }
+    };
     let group = event.group.as_deref().map_or(Group::NONE, |group_id| {
         let group = ids.group(&account, group_id);
         input.groups.push(GroupName { group, group_key: group_id.into() });
@@ -24,7 +31,7 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
     let fact = EventFact { event: event.event, group, occurred_at_ms: event.occurred_at_ms };
     input.events.push((subject, fact));
     if let Some(team) = &event.team_id {
-        input.teams.push((subject, team.as_str().into()));
+        input.teams.push((subject, team.as_str().into(), event.occurred_at_ms));
     }
     if event.source_module != IDENTITY_SOURCE {
         return;
@@ -38,16 +45,29 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
         "customer.created" | "customer.updated" => describe(event, subject, &stamp, input),
         "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
         "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
+        "customer.erased" => input.erasures.push((subject, event.occurred_at_ms)),
         "segment.entered" => assert(event, account, subject, true, stamp, input),
         "segment.exited" => assert(event, account, subject, false, stamp, input),
         _ => {}
     }
 }
 
-fn know(account: &Arc<str>, customer: &str, ids: &IdKey, input: &mut TickInput) -> Subject {
+fn know(
+    event: &ValidEvent,
+    account: &Arc<str>,
+    customer: &str,
+    by: Option<Subject>,
+    ids: &IdKey,
+    input: &mut TickInput,
+) -> Subject {
     let subject = ids.subject(account, customer);
-    let customer_id = customer.into();
-    input.known.push(Known { subject, account_id: account.clone(), customer_id });
+    input.known.push(Known {
+        subject,
+        account_id: account.clone(),
+        customer_id: customer.into(),
+        occurred_at_ms: event.occurred_at_ms,
+        by: by.filter(|by| *by != subject),
+    });
     subject
 }
 
@@ -59,7 +79,8 @@ fn describe(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut Tic
         value: attribute.value.clone().map(Arc::new),
         identifier: attribute.identifier,
     }));
-    input.identifiers.extend(event.identifiers.iter().map(|identifier| (subject, *identifier)));
+    let at = event.occurred_at_ms;
+    input.identifiers.extend(event.identifiers.iter().map(|found| (subject, *found, at)));
 }
 
 fn assert(
@@ -85,7 +106,7 @@ fn link(
     input: &mut TickInput,
 ) {
     let Some(other) = &event.other_customer else { return };
-    let other = know(account, other, ids, input);
+    let other = know(event, account, other, Some(subject), ids, input);
     if other != subject {
         let pair = (subject.min(other), subject.max(other));
         input.merges.push(MergeFact { pair, linked, stamp });

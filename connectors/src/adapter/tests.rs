@@ -207,7 +207,7 @@ fn properties_of_a_customer_are_attributes_and_some_identify() {
     assert_eq!(found[3], ("tier", None, None));
     assert_eq!(tick.input.identifiers.len(), 1);
     assert_eq!(tick.input.identifiers[0].1.token, token("wa", "x1"));
-    assert_eq!(tick.input.teams, [(subject, "t-1".into())]);
+    assert_eq!(tick.input.teams, [(subject, "t-1".into(), T)]);
     assert_eq!(events(&tick)[0].identifier_tokens.len(), 2);
 }
 
@@ -289,18 +289,28 @@ fn merges_name_both_customers_and_one_with_oneself_has_no_effect() {
         assert_eq!(input.merges[0].linked, linked);
         let known: Vec<&str> = input.known.iter().map(|known| &*known.customer_id).collect();
         assert_eq!(known, ["7", "9"]);
+        assert_eq!((input.known[0].by, input.known[1].by), (None, Some(seven)));
         assert!(merge(name, field, "7").merges.is_empty());
     }
 }
 
 #[test]
-fn an_event_without_a_customer_is_a_row_and_no_fact_yet() {
-    let more = json!({"qontak_customer_id": null, "properties": {"broadcast_id": "b"},
-        "identifiers": [{"type": "email", "value": "x@y.example"}]});
-    let replied = record("cebe.events.broadcast", 0, event("broadcast.replied", "k", "", more));
-    let tick = adapt(&[replied]);
-    assert_eq!(events(&tick).len(), 1);
-    assert!(tick.input.events.is_empty() && tick.input.known.is_empty());
+fn an_event_without_a_customer_is_about_whoever_its_identifiers_belong_to() {
+    let replied = |key: &str, value: &str| {
+        let more = json!({"qontak_customer_id": null, "properties": {"broadcast_id": "b"},
+            "identifiers": [{"type": "email", "value": value}]});
+        record("cebe.events.broadcast", 0, event("broadcast.replied", key, "", more))
+    };
+    let tick = adapt(&[replied("k", "x@y.example"), replied("l", " X@Y.example")]);
+    assert_eq!(events(&tick).len(), 2);
+    assert!(tick.input.known.is_empty());
+    assert_eq!(tick.input.events[0], tick.input.events[1]);
+    let subject = tick.input.events[0].0;
+    let token = Keys::development().token("a", "email", "x@y.example");
+    let named: Vec<_> = tick.input.anonymous.iter().map(|(s, i)| (*s, i.token)).collect();
+    assert_eq!(named, [(subject, token); 2]);
+    let nobody = adapt(&[replied("k", "n/a")]);
+    assert_eq!((events(&nobody).len(), nobody.input.events.len()), (1, 0));
 }
 
 #[test]

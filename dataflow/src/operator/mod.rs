@@ -16,10 +16,12 @@ use timely::dataflow::operators::{Capability, Operator};
 use timely::progress::frontier::MutableAntichain;
 
 pub mod cap;
+pub mod customers;
+pub mod detour;
 pub mod distinct;
-pub mod latest;
 pub mod persons;
 pub mod sharded;
+pub mod sole;
 pub mod star;
 
 /// Where a key lives. The same for arrangements and for us: most rows then stay on their worker.

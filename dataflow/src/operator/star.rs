@@ -6,6 +6,7 @@ use cebe_schemas::change::Quarantine;
 use cebe_schemas::fact::{Identifier, IdentifierValue, Linking};
 use cebe_schemas::id::{Subject, Token};
 use differential_dataflow::VecCollection;
+use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 
 use super::persons::Context;
@@ -18,15 +19,26 @@ use crate::row::Quarantined;
 pub enum Star {
     /// Two of them are linked.
     Link(Subject, Subject),
+    /// The second, who names the identifier and no customer, is the person of the first, who holds it.
+    Found(Subject, Subject),
     /// One of them is kept from being linked, for there are too many.
     Quarantined(Quarantined),
 }
 
-/// The customers that hold one identifier.
+/// What somebody has to do with an identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// A customer holds it.
+    Holds,
+    /// Events without a customer id name it.
+    Seeks,
+}
+
+/// Who holds one identifier, and who names it; each sorted, with how often.
 struct Holders {
     value: IdentifierValue,
-    /// Sorted; each with how often it holds it.
     customers: Vec<(Subject, isize)>,
+    seekers: Vec<(Subject, isize)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,23 +65,32 @@ impl Holders {
             (Rule::Blocked, _) | (_, None) => Vec::new(),
             (Rule::TooMany, _) => subjects.map(|subject| quarantined(token, subject)).collect(),
             (Rule::Links, Some((least, _))) => {
-                subjects.skip(1).map(|other| Star::Link(other, *least)).collect()
+                let found = subjects.clone().flat_map(|customer| {
+                    let found =
+                        move |(seeker, _): &(Subject, isize)| Star::Found(customer, *seeker);
+                    self.seekers.iter().map(found)
+                });
+                subjects.skip(1).map(|other| Star::Link(other, *least)).chain(found).collect()
             }
         }
     }
 
-    /// Whether the customer came or went, if it did.
-    fn count(&mut self, subject: Subject, diff: isize) -> Option<isize> {
-        match self.customers.binary_search_by_key(&subject, |(subject, _)| *subject) {
+    /// Whether the customer or seeker came or went, if it did.
+    fn count(&mut self, role: Role, subject: Subject, diff: isize) -> Option<isize> {
+        let subjects = match role {
+            Role::Holds => &mut self.customers,
+            Role::Seeks => &mut self.seekers,
+        };
+        match subjects.binary_search_by_key(&subject, |(subject, _)| *subject) {
             Err(at) => {
-                self.customers.reserve_exact(usize::from(self.customers.is_empty()));
-                self.customers.insert(at, (subject, diff));
+                subjects.reserve_exact(usize::from(subjects.is_empty()));
+                subjects.insert(at, (subject, diff));
                 Some(1)
             }
             Ok(at) => {
-                self.customers[at].1 += diff;
-                (self.customers[at].1 == 0).then(|| {
-                    self.customers.remove(at);
+                subjects[at].1 += diff;
+                (subjects[at].1 == 0).then(|| {
+                    subjects.remove(at);
                     -1
                 })
             }
@@ -86,7 +107,7 @@ fn quarantined(token: Token, subject: Subject) -> Star {
 /// more holders than may be, or a blocked one, links nobody (product §4). Counting holders here,
 /// instead of in a `reduce`, keeps an update of such a hub from reading all of it again.
 pub fn stars<'s>(
-    held: VecCollection<'s, u64, (Identifier, Subject)>,
+    held: VecCollection<'s, u64, (Identifier, Role, Subject)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
 ) -> VecCollection<'s, u64, Star> {
     let mut tokens: Sharded<Token, Holders> = Sharded::default();
@@ -95,7 +116,7 @@ pub fn stars<'s>(
         held,
         contexts,
         "Stars",
-        |(identifier, _)| route(&identifier.token),
+        |(identifier, ..)| route(&identifier.token),
         move |mut rows, context, emit| {
             if let Some(new) = context.and_then(|context| context.linking.clone()) {
                 for (token, holders) in tokens.iter_mut() {
@@ -109,13 +130,18 @@ pub fn stars<'s>(
             for same in rows.chunk_by(|a, b| a.0.0.token == b.0.0.token) {
                 let Identifier { token, value } = same[0].0.0;
                 let shard = tokens.of(&token);
-                let holders =
-                    shard.entry(token).or_insert_with(|| Holders { value, customers: Vec::new() });
+                let holders = shard.entry(token).or_insert_with(|| Holders {
+                    value,
+                    customers: Vec::new(),
+                    seekers: Vec::new(),
+                });
                 let hub = holders.rule(&linking) == Rule::TooMany;
                 let before = if hub { Vec::new() } else { holders.stars(token, &linking) };
                 let mut moved = Vec::new();
-                for ((_, subject), diff) in same {
-                    moved.extend(holders.count(*subject, *diff).map(|diff| (*subject, diff)));
+                for ((_, role, subject), diff) in same {
+                    let turn = holders.count(*role, *subject, *diff);
+                    let turn = turn.filter(|_| *role == Role::Holds);
+                    moved.extend(turn.map(|diff| (*subject, diff)));
                 }
                 if hub && holders.rule(&linking) == Rule::TooMany {
                     moved.iter().for_each(|(subject, d)| emit(quarantined(token, *subject), *d));
@@ -124,7 +150,7 @@ pub fn stars<'s>(
                     let after = holders.stars(token, &linking);
                     difference(&before, &after, |star, diff| emit(*star, diff));
                 }
-                if holders.customers.is_empty() {
+                if holders.customers.is_empty() && holders.seekers.is_empty() {
                     shard.remove(&token);
                 }
             }

@@ -18,12 +18,17 @@ pub struct History<'a> {
     pub spoken_of: BTreeSet<Subject>,
     /// A setting changed what links.
     pub relinked: bool,
+    /// Customers that are erased.
+    pub erased: BTreeSet<Subject>,
 }
 
 impl History<'_> {
     /// The cause of what records did to the person of a row.
     pub fn event(&self, row: &Row) -> Cause {
-        self.said_of(self.persons(row).into_iter().flatten().flat_map(|p| p.members.keys()))
+        let [before, after] = self.persons(row);
+        let members = before.into_iter().chain(after).flat_map(|p| p.members.keys());
+        // What is somebody else's now was not said of this person.
+        self.said_of(members.chain(after.into_iter().flat_map(|p| &p.aliases)))
     }
 
     /// The cause of a customer's first event or mention.
@@ -43,12 +48,18 @@ impl History<'_> {
         }
     }
 
-    /// Whether the person came apart or came together, or the one that it came from or went to.
+    /// Whether a customer of the person was erased, the person came apart or came together, or the
+    /// one that it came from or went to.
     pub fn family(&self, row: &Row) -> Option<Cause> {
         let [before, after] = self.persons(row);
         let from = || after.into_iter().flat_map(|p| met(p, self.before));
         let to = || before.into_iter().flat_map(|p| met(p, self.after));
-        if before.into_iter().chain(from()).any(|p| scattered(p, self.after)) {
+        let is_erased = |p: &Person| {
+            p.members.keys().chain(&p.aliases).any(|subject| self.erased.contains(subject))
+        };
+        if before.into_iter().chain(after).chain(from()).any(is_erased) {
+            Some(Cause::Erase)
+        } else if before.into_iter().chain(from()).any(|p| scattered(p, self.after)) {
             Some(Cause::Unmerge)
         } else if after.into_iter().chain(to()).any(|p| scattered(p, self.before)) {
             Some(Cause::Merge)

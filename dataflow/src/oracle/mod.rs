@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cebe_schemas::change::{Cause, Change, Moment, TickOutput};
 use cebe_schemas::definition::Definitions;
 use cebe_schemas::fact::{EventFact, TickInput};
-use cebe_schemas::id::Group;
+use cebe_schemas::id::{Group, Subject};
 use cebe_schemas::time::Millis;
 
 use crate::view::rate::oracle::count;
@@ -34,7 +34,7 @@ impl Oracle {
     pub fn tick(&mut self, input: TickInput) -> TickOutput {
         let t_ms = input.t_ms;
         let last_ms = self.ticks.last().map_or(t_ms - 1, |tick| tick.t_ms);
-        let before = persons(&self.ticks);
+        let before = persons(&surviving(&self.ticks));
         if self.ticks.is_empty() {
             self.definitions = input.definitions.clone().unwrap_or_default();
         }
@@ -50,6 +50,7 @@ impl Oracle {
                 late: none.clone(),
                 spoken_of: none,
                 relinked: false,
+                erased: BTreeSet::new(),
             };
             moments.push(self.moment(*now, &history, [&rows, &new, &new, &new]));
             rows = new;
@@ -57,12 +58,14 @@ impl Oracle {
         let is_late = |event: &EventFact| t_ms - event.occurred_at_ms > 3_600_000;
         let late = input.events.iter().filter(|(_, event)| is_late(event));
         let late = late.map(|(subject, _)| *subject).collect();
-        let spoken_of = input.known.iter().map(|known| known.subject).collect();
+        let events = input.events.iter().map(|(subject, _)| *subject);
+        let spoken_of = input.known.iter().map(|known| known.subject).chain(events).collect();
         let relinked = input.linking.is_some();
+        let erased = input.erasures.iter().map(|(subject, _)| *subject).collect();
         self.definitions = input.definitions.clone().unwrap_or(old.clone());
         self.ticks.push(input);
-        let after = persons(&self.ticks);
-        let history = History { before: &before, after: &after, late, spoken_of, relinked };
+        let after = persons(&surviving(&self.ticks));
+        let history = History { before: &before, after: &after, late, spoken_of, relinked, erased };
         let time_came = answers(&before, &old, t_ms);
         let facts_came = answers(&after, &old, t_ms);
         let current = answers(&after, &self.definitions, t_ms);
@@ -200,6 +203,29 @@ impl Oracle {
         let mut names = self.ticks.iter().flat_map(|tick| &tick.groups);
         names.find(|name| name.group == group).map(|n| n.group_key.clone()).unwrap_or_default()
     }
+}
+
+/// What is left of `ticks` once everything is taken out that any erasure erases (product §9.2).
+fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
+    let all: Vec<_> = ticks.iter().flat_map(|tick| tick.erasures.clone()).collect();
+    let stays = |subject: Subject, at: Millis| !all.iter().any(|(s, t)| *s == subject && at <= *t);
+    let mut ticks = ticks.to_vec();
+    for tick in &mut ticks {
+        tick.known.retain(|known| {
+            let at = known.occurred_at_ms;
+            stays(known.subject, at) && known.by.is_none_or(|by| stays(by, at))
+        });
+        tick.events.retain(|(subject, event)| stays(*subject, event.occurred_at_ms));
+        tick.attributes.retain(|fact| stays(fact.subject, fact.stamp.occurred_at_ms));
+        tick.identifiers.retain(|(subject, _, at)| stays(*subject, *at));
+        tick.assertions.retain(|fact| stays(fact.subject, fact.stamp.occurred_at_ms));
+        tick.teams.retain(|(subject, _, at)| stays(*subject, *at));
+        tick.merges.retain(|merge| {
+            let (a, b) = merge.pair;
+            [a, b].iter().all(|subject| stays(*subject, merge.stamp.occurred_at_ms))
+        });
+    }
+    ticks
 }
 
 /// Persons, and what is true of them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cebe_schemas::fact::{AssertionFact, AttributeFact, EventFact, TickInput};
 use cebe_schemas::id::Subject;
 
-use crate::view::identity::oracle::{Kept, identities};
+use crate::view::identity::oracle::{Identities, Kept, identities};
 
 pub type Text = Arc<str>;
 
@@ -15,6 +15,8 @@ pub struct Person {
     pub account: Text,
     pub canonical: Text,
     pub members: BTreeMap<Subject, Text>,
+    /// Who names identifiers of this person only, and no customer.
+    pub aliases: BTreeSet<Subject>,
     pub events: Vec<EventFact>,
     /// Everything ever said of its members.
     pub attributes: Vec<AttributeFact>,
@@ -26,7 +28,7 @@ pub struct Person {
 
 /// The persons after `ticks`.
 pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
-    let (least, kept) = identities(ticks);
+    let Identities { least, kept } = identities(ticks);
     let id = |subject: &Subject| *least.get(subject).unwrap_or(subject);
     let mut persons: BTreeMap<Subject, Person> = BTreeMap::new();
     let mut of = |subject: &Subject, add: &mut dyn FnMut(&mut Person)| {
@@ -39,6 +41,9 @@ pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
                 person.members.insert(known.subject, known.customer_id.clone());
             });
         }
+        for (seeker, _) in &tick.anonymous {
+            of(seeker, &mut |person| person.aliases.extend([*seeker]));
+        }
         for (subject, event) in &tick.events {
             of(subject, &mut |person| person.events.push(*event));
         }
@@ -48,7 +53,7 @@ pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
         for fact in &tick.assertions {
             of(&fact.subject, &mut |person| person.assertions.push(fact.clone()));
         }
-        for (subject, team) in &tick.teams {
+        for (subject, team, _) in &tick.teams {
             of(subject, &mut |person| person.teams.extend([team.clone()]));
         }
     }

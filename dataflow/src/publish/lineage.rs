@@ -18,16 +18,17 @@ pub type Canonical = (AccountId, Arc<str>);
 /// Canonical ids before and now, by customer; none: not known.
 pub type Moves = BTreeMap<(AccountId, Arc<str>), Turn<Arc<str>>>;
 
-/// Persons of before, and of now, to which a merge or an unmerge happened.
+/// Persons of before, and of now, to which an erasure, an unmerge or a merge happened.
 #[derive(Debug, Default)]
 pub struct Lineage {
+    erased: BTreeSet<Canonical>,
     merged: BTreeSet<Canonical>,
     unmerged: BTreeSet<Canonical>,
 }
 
 impl Lineage {
-    /// Compares the persons of before and of now.
-    pub fn new(moves: &Moves) -> Lineage {
+    /// Compares the persons of before and of now. `erased`: of those one customer was erased.
+    pub fn new(moves: &Moves, erased: BTreeSet<Canonical>) -> Lineage {
         // For each person of before where its members went, and for each of now where they came
         // from; `None` is nowhere.
         let mut went: BTreeMap<Canonical, BTreeSet<Option<Arc<str>>>> = BTreeMap::new();
@@ -47,7 +48,13 @@ impl Lineage {
                 }
             }
         }
+        // An erasure happened to all that its person came apart to.
         let mut lineage = Lineage::default();
+        let of_erased = went.iter().filter(|(old, _)| erased.contains(*old));
+        for ((account, _), ends) in of_erased {
+            lineage.erased.extend(ends.iter().flatten().map(|new| (*account, new.clone())));
+        }
+        lineage.erased.extend(erased);
         // A person of before came apart, and so did what its members are in now.
         for ((account, old), ends) in went.into_iter().filter(|(_, ends)| ends.len() > 1) {
             lineage.unmerged.extend(ends.into_iter().flatten().map(|new| (account, new)));
@@ -61,11 +68,13 @@ impl Lineage {
         lineage
     }
 
-    /// Why something changed about the person that is or was called `canonical`, if anything
-    /// merged or unmerged did that.
+    /// Why something changed about the person that is or was called `canonical`, if an erasure, an
+    /// unmerge or a merge did that.
     pub fn cause(&self, account: AccountId, canonical: &Arc<str>) -> Option<Cause> {
         let person = (account, canonical.clone());
-        if self.unmerged.contains(&person) {
+        if self.erased.contains(&person) {
+            Some(Cause::Erase)
+        } else if self.unmerged.contains(&person) {
             Some(Cause::Unmerge)
         } else if self.merged.contains(&person) {
             Some(Cause::Merge)

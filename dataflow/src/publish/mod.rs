@@ -17,7 +17,7 @@ mod net;
 
 use lineage::{Canonical, Lineage, Moves};
 pub use membership::Memberships;
-use net::{Net, Turn, Update, moves, multiplicity, net, turn};
+use net::{Net, Turn, Update, erased, moves, multiplicity, net, turn};
 
 /// The updates of all workers between two ticks, in any order.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ fn moment(
 ) -> Result<Moment, DataflowError> {
     let net = net(reasons, t_ms)?;
     let moves = moves(&net);
-    let lineage = Lineage::new(&moves);
+    let lineage = Lineage::new(&moves, erased(reasons));
     let mut changes = identities(&moves, &lineage, names);
     changes.extend(persons(&net, &lineage, names));
     changes.extend(segments(&net, &lineage, names, members));

@@ -1,11 +1,11 @@
 //! From updates of all workers to what became true or untrue at one logical time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cebe_schemas::change::Cause;
 use cebe_schemas::time::Millis;
 
-use super::lineage::Moves;
+use super::lineage::{Canonical, Moves};
 use crate::error::DataflowError;
 use crate::row::{Answer, Reason};
 
@@ -24,6 +24,9 @@ pub struct Net {
 pub fn net(reasons: &[Update<Reason>], t_ms: Millis) -> Result<Vec<Net>, DataflowError> {
     let mut net = Vec::new();
     for same in reasons.chunk_by(|a, b| a.0.0 == b.0.0) {
+        if matches!(same[0].0.0, Answer::Erased { .. }) {
+            continue;
+        }
         // Sorted by cause as well: the first one is the one to publish.
         let ((answer, cause), _, _) = &same[0];
         match same.iter().map(|(_, _, diff)| diff).sum() {
@@ -66,4 +69,13 @@ pub fn moves(net: &[Net]) -> Moves {
 pub fn multiplicity(answer: String, diff: isize, t_ms: Millis) -> DataflowError {
     debug_assert!(false, "{answer} changed by {diff} at {t_ms}");
     DataflowError::Multiplicity { answer, diff, t_ms }
+}
+
+/// Persons, before or now, of which a customer was erased.
+pub fn erased(reasons: &[Update<Reason>]) -> BTreeSet<Canonical> {
+    let person = |((answer, _), _, _): &Update<Reason>| match answer {
+        Answer::Erased { account, customer } => Some((*account, customer.clone())),
+        _ => None,
+    };
+    reasons.iter().filter_map(person).collect()
 }

@@ -30,13 +30,56 @@ pub type Who = (usize, usize);
 /// One statement of a tick, with times relative to it.
 #[derive(Clone, Debug)]
 pub enum Say {
-    Event { who: Who, event: usize, group: usize, ago: Millis },
-    Attribute { who: Who, name: usize, value: Option<u8>, ago: Millis, key: u8 },
-    Further { who: Who, value: u8 },
-    Team { who: Who, team: usize },
-    Assert { who: Who, segment: usize, entered: bool, ago: Millis, key: u8 },
-    Merge { account: usize, pair: (usize, usize), linked: bool, ago: Millis, key: u8 },
-    Mention { who: Who },
+    Event {
+        who: Who,
+        event: usize,
+        group: usize,
+        ago: Millis,
+    },
+    Attribute {
+        who: Who,
+        name: usize,
+        value: Option<u8>,
+        ago: Millis,
+        key: u8,
+    },
+    Further {
+        who: Who,
+        value: u8,
+    },
+    /// An event without a customer id; the set of identifiers has one bit for each value.
+    Anonymous {
+        account: usize,
+        values: u8,
+        event: usize,
+        group: usize,
+        ago: Millis,
+    },
+    Team {
+        who: Who,
+        team: usize,
+    },
+    Assert {
+        who: Who,
+        segment: usize,
+        entered: bool,
+        ago: Millis,
+        key: u8,
+    },
+    Merge {
+        account: usize,
+        pair: (usize, usize),
+        linked: bool,
+        ago: Millis,
+        key: u8,
+    },
+    Mention {
+        who: Who,
+    },
+    Erase {
+        who: Who,
+        ago: Millis,
+    },
     Definitions(usize),
     Linking(usize),
 }
@@ -64,11 +107,13 @@ pub fn subject((account, customer): Who) -> Subject {
     key().subject(ACCOUNTS[account], CUSTOMERS[customer])
 }
 
-fn known(who: Who) -> Known {
+fn known(who: Who, occurred_at_ms: Millis, by: Option<Who>) -> Known {
     Known {
         subject: subject(who),
         account_id: ACCOUNTS[who.0].into(),
         customer_id: CUSTOMERS[who.1].into(),
+        occurred_at_ms,
+        by: by.map(subject),
     }
 }
 
@@ -77,6 +122,19 @@ fn identifier(account: usize, value: u8) -> Identifier {
         token: Token(u128::from(value) + 1000 * account as u128),
         value: IdentifierValue(value.into()),
     }
+}
+
+fn fact(
+    account: usize,
+    event: usize,
+    which: usize,
+    occurred_at_ms: Millis,
+    names: &mut Vec<GroupName>,
+) -> EventFact {
+    let name = group(account, which);
+    let group = name.as_ref().map_or(Group::NONE, |name| name.group);
+    names.extend(name);
+    EventFact { event: EventType::named(EVENTS[event]), group, occurred_at_ms }
 }
 
 /// The sets of protections that histories switch between.
@@ -163,16 +221,12 @@ impl Writer {
             };
             match say.clone() {
                 Say::Event { who, event, group: g, ago } => {
-                    input.known.push(known(who));
-                    let name = group(who.0, g);
-                    let group = name.as_ref().map_or(Group::NONE, |name| name.group);
-                    input.groups.extend(name);
-                    let event = EventType::named(EVENTS[event]);
-                    let fact = EventFact { event, group, occurred_at_ms: t_ms - ago };
+                    input.known.push(known(who, t_ms - ago, None));
+                    let fact = fact(who.0, event, g, t_ms - ago, &mut input.groups);
                     input.events.push((subject(who), fact));
                 }
                 Say::Attribute { who, name, value, ago, key } => {
-                    input.known.push(known(who));
+                    input.known.push(known(who, t_ms - ago, None));
                     let identifies = name < 2;
                     input.attributes.push(AttributeFact {
                         name: ATTRIBUTES[name].into(),
@@ -185,15 +239,24 @@ impl Writer {
                     });
                 }
                 Say::Further { who, value } => {
-                    input.known.push(known(who));
-                    input.identifiers.push((subject(who), identifier(who.0, value)));
+                    input.known.push(known(who, t_ms, None));
+                    input.identifiers.push((subject(who), identifier(who.0, value), t_ms));
+                }
+                Say::Anonymous { account, values, event, group: g, ago } => {
+                    let named: Vec<_> = (0..4).filter(|bit| values & (1 << bit) != 0).collect();
+                    let named: Vec<_> = named.iter().map(|n| identifier(account, *n)).collect();
+                    let subject = key().anonymous(named.iter().map(|found| found.token));
+                    input.anonymous.extend(named.iter().map(|found| (subject, *found)));
+                    input
+                        .events
+                        .push((subject, fact(account, event, g, t_ms - ago, &mut input.groups)));
                 }
                 Say::Team { who, team } => {
-                    input.known.push(known(who));
-                    input.teams.push((subject(who), TEAMS[team].into()));
+                    input.known.push(known(who, t_ms, None));
+                    input.teams.push((subject(who), TEAMS[team].into(), t_ms));
                 }
                 Say::Assert { who, segment, entered, ago, key } => {
-                    input.known.push(known(who));
+                    input.known.push(known(who, t_ms - ago, None));
                     input.assertions.push(AssertionFact {
                         account_id: ACCOUNTS[who.0].into(),
                         segment_id: ASSERTED[segment].into(),
@@ -204,12 +267,17 @@ impl Writer {
                 }
                 Say::Merge { account, pair: (a, b), linked, ago, key } => {
                     let (a, b) = ((account, a), (account, b));
-                    input.known.extend([known(a), known(b)]);
+                    let at = t_ms - ago;
+                    input.known.extend([known(a, at, None), known(b, at, Some(a))]);
                     let (a, b) = (subject(a), subject(b));
                     let stamp = stamp(ago, key);
                     input.merges.push(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
                 }
-                Say::Mention { who } => input.known.push(known(who)),
+                Say::Mention { who } => input.known.push(known(who, t_ms, None)),
+                Say::Erase { who, ago } => {
+                    input.known.push(known(who, t_ms - ago, None));
+                    input.erasures.push((subject(who), t_ms - ago));
+                }
                 Say::Definitions(which) => input.definitions = Some(definitions(which)),
                 Say::Linking(which) => input.linking = Some(linking(which)),
             }
@@ -248,6 +316,10 @@ fn say() -> impl Strategy<Value = Say> {
                 Say::Attribute { who, name, value, ago, key }
             }),
         2 => (who(), 0..4u8).prop_map(|(who, value)| Say::Further { who, value }),
+        4 => (0..ACCOUNTS.len(), 1..16u8, 0..EVENTS.len(), 0..3usize, ago())
+            .prop_map(|(account, values, event, group, ago)| {
+                Say::Anonymous { account, values, event, group, ago }
+            }),
         1 => (who(), 0..TEAMS.len()).prop_map(|(who, team)| Say::Team { who, team }),
         4 => (who(), 0..ASSERTED.len(), any::<bool>(), stamp())
             .prop_map(|(who, segment, entered, (ago, key))| {
@@ -258,6 +330,8 @@ fn say() -> impl Strategy<Value = Say> {
                 Say::Merge { account, pair: (a, (a + by) % CUSTOMERS.len()), linked, ago, key }
             }),
         1 => who().prop_map(|who| Say::Mention { who }),
+        2 => (who(), prop_oneof![1 => Just(0), 2 => -10..60i64])
+            .prop_map(|(who, ago)| Say::Erase { who, ago }),
         1 => (0..4usize).prop_map(Say::Definitions),
         1 => (0..4usize).prop_map(Say::Linking),
     ]

@@ -67,13 +67,16 @@ fn histories_reach_every_cause() {
     let reached =
         |view, causes: &[Cause]| causes.iter().all(|cause| seen.contains(&(view, *cause)));
     use Cause::*;
-    assert!(reached("identity", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
-    assert!(reached("customer", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
-    assert!(reached("seen", &[Unmerge, Merge, LateEvent, Event]), "{seen:?}");
-    assert!(reached("segment", &[Unmerge, Merge, Definition, Time, LateEvent, Event]), "{seen:?}");
+    assert!(reached("identity", &[Erase, Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(reached("customer", &[Erase, Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(reached("seen", &[Erase, Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(
+        reached("segment", &[Erase, Unmerge, Merge, Definition, Time, LateEvent, Event]),
+        "{seen:?}"
+    );
     assert!(reached("holders", &[Unmerge, Merge, Definition, Event]), "{seen:?}");
     assert!(reached("members", &[Unmerge, Merge]), "{seen:?}");
-    assert!(reached("metric", &[Unmerge, Merge, Definition, LateEvent, Event]), "{seen:?}");
+    assert!(reached("metric", &[Erase, Unmerge, Merge, Definition, LateEvent, Event]), "{seen:?}");
 }
 
 fn kind(change: &Change) -> (&'static str, Cause) {

@@ -19,7 +19,7 @@ use timely::dataflow::operators::Operator;
 
 use super::{Pending, complete, route};
 use crate::plan::Plan;
-use crate::row::{Fact, Member, Reason};
+use crate::row::{Fact, Reason};
 
 mod person;
 mod standing;
@@ -39,18 +39,28 @@ pub struct Context {
     pub is_first: bool,
     /// What links from then on, if it changes that.
     pub linking: Option<Arc<Linking>>,
-    /// If it does: the customers that any event is about.
+    /// If it does: whoever any event is about.
     pub spoken_of: HashSet<Subject>,
-    /// Customers with an event that happened long before it arrived.
+    /// Customers that are erased.
+    pub erased: HashSet<Subject>,
+    /// Customers, and aliases, with an event that happened long before it arrived.
     pub late: HashSet<Subject>,
 }
 
 impl Context {
-    /// The cause of what events did to a person of these customers. Where a person came together or
+    /// Whether any person could be concerned.
+    pub fn says_something(&self) -> bool {
+        self.plan.is_some()
+            || self.linking.is_some()
+            || !self.late.is_empty()
+            || !self.erased.is_empty()
+    }
+
+    /// The cause of what events did to whoever goes by these. Where a person came together or
     /// came apart, that is the cause; it is known where all changes of a time meet.
-    fn cause<'a>(&self, members: impl IntoIterator<Item = &'a Member> + Clone) -> Cause {
+    fn cause<'a>(&self, subjects: impl Iterator<Item = &'a Subject> + Clone) -> Cause {
         let any_of = |set: &HashSet<Subject>| {
-            !set.is_empty() && members.clone().into_iter().any(|m| set.contains(&m.subject))
+            !set.is_empty() && subjects.clone().any(|subject| set.contains(subject))
         };
         if any_of(&self.late) {
             Cause::LateEvent

@@ -20,6 +20,8 @@ pub struct Person {
     pub wakeup: Option<u64>,
     /// The first is the canonical one.
     members: Vec<Arc<Member>>,
+    /// Who else its events may be of.
+    aliases: Vec<Subject>,
     /// Of all members.
     attributes: Vec<Arc<AttributeFact>>,
     /// Of all members.
@@ -37,6 +39,11 @@ impl Person {
         &self.members
     }
 
+    /// Whoever its events may be of.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> + Clone {
+        self.members.iter().map(|member| &member.subject).chain(&self.aliases)
+    }
+
     /// The tenant; none for a person without members.
     pub fn account(&self) -> Option<AccountId> {
         self.members.first().map(|member| member.account)
@@ -44,8 +51,10 @@ impl Person {
 
     /// Nothing is left of it.
     pub fn is_empty(&self) -> bool {
-        let Person { members, attributes, teams, assertions, quarantined, events, .. } = self;
+        let Person { members, aliases, attributes, teams, assertions, quarantined, events, .. } =
+            self;
         members.is_empty()
+            && aliases.is_empty()
             && attributes.is_empty()
             && teams.is_empty()
             && assertions.is_empty()
@@ -115,6 +124,11 @@ impl Person {
             _ => None,
         };
         apply(&mut self.members, all(), of);
+        let of = |fact: &Fact| match fact {
+            Fact::Alias(alias) => Some(*alias),
+            _ => None,
+        };
+        apply(&mut self.aliases, all(), of);
         let of = |fact: &Fact| match fact {
             Fact::Attribute(attribute) => Some(attribute.clone()),
             _ => None,

@@ -12,7 +12,7 @@ use super::standing::{publish, publish_members};
 use super::{Batch, Context, Emit};
 use crate::operator::sharded::Sharded;
 use crate::plan::Plan;
-use crate::row::{AccountId, Fact, Member};
+use crate::row::{AccountId, Answer, Fact, Member};
 
 /// The persons, and when each of them has to be looked at again.
 #[derive(Default)]
@@ -75,24 +75,27 @@ impl Persons {
         // Facts are sorted by kind: events are last.
         let whole = !matches!(facts[0].0.1, Fact::Event(_));
         if !whole && !facts.iter().any(|((_, fact), _)| read(fact)) {
+            report_erased(person, context, emit);
             let before = person.sighting();
             person.apply(facts);
-            let cause = context.cause(person.members().iter().map(Arc::as_ref));
+            let cause = context.cause(person.subjects());
             publish(&before, &person.sighting(), cause, emit);
             if person.is_empty() {
                 shard.remove(&id);
             }
             return;
         }
+        report_erased(person, context, emit);
         let before = person.standing(&self.plan, time, whole);
         let members = if members_change { person.members().to_vec() } else { Vec::new() };
         person.apply(facts);
+        report_erased(person, context, emit);
         let after = person.standing(&self.plan, time, whole);
         if members_change {
-            let first_seen = |member: &Member| context.cause([member]);
+            let first_seen = |member: &Member| context.cause(std::iter::once(&member.subject));
             publish_members(&members, person.members(), first_seen, emit);
         }
-        let cause = context.cause(person.members().iter().map(Arc::as_ref));
+        let cause = context.cause(person.subjects());
         publish(&before, &after, cause, emit);
         person.schedule(id, after.next_change, &mut self.due);
         if person.is_empty() {
@@ -114,5 +117,14 @@ impl Persons {
                 person.schedule(*id, after.next_change, &mut self.due);
             }
         }
+    }
+}
+
+/// Says so if one of the customers of `person` is erased.
+fn report_erased(person: &Person, context: &Context, emit: Emit) {
+    let Some(canonical) = person.members().first() else { return };
+    if !context.erased.is_empty() && person.subjects().any(|s| context.erased.contains(s)) {
+        let (account, customer) = (canonical.account, canonical.customer_id.clone());
+        emit((Answer::Erased { account, customer }, Cause::Erase), 1);
     }
 }

@@ -26,13 +26,29 @@ pub fn components(edges: &[(Subject, Subject)]) -> BTreeMap<Subject, Subject> {
 /// A customer that is kept from being linked: by which protection, token and cluster.
 pub type Kept = (Subject, Quarantine, Option<Token>, Option<Subject>);
 
-/// The least customer of each linked person, by member, and who is kept from being linked.
-pub fn identities(ticks: &[TickInput]) -> (BTreeMap<Subject, Subject>, BTreeSet<Kept>) {
+/// Who is who.
+pub struct Identities {
+    /// The least customer of its person, by member of any linked one and by who is found to be one.
+    pub least: BTreeMap<Subject, Subject>,
+    /// Who is kept from being linked.
+    pub kept: BTreeSet<Kept>,
+}
+
+/// Who is who after `ticks`.
+pub fn identities(ticks: &[TickInput]) -> Identities {
     let last = ticks.iter().rev().find_map(|tick| tick.linking.as_deref());
     let linking = last.cloned().unwrap_or_default();
-    let (shared, mut kept) = shared_identifiers(ticks, &linking);
+    let holders = holders(ticks, &linking);
+    let (mut links, mut kept) = (Vec::new(), BTreeSet::new());
+    for (token, holders) in &holders {
+        if holders.len() <= linking.holders_max {
+            links.extend(holders.iter().flat_map(|a| holders.iter().map(move |b| (*a, *b))));
+        } else {
+            kept.extend(holders.iter().map(|h| (*h, Quarantine::Holders, Some(*token), None)));
+        }
+    }
     let explicit = explicit_links(ticks);
-    let mut least = components(&[shared, explicit.clone()].concat());
+    let mut least = components(&[links, explicit.clone()].concat());
     let pieces = components(&explicit);
     let mut sizes: BTreeMap<Subject, usize> = BTreeMap::new();
     least.values().for_each(|cluster| *sizes.entry(*cluster).or_default() += 1);
@@ -42,13 +58,14 @@ pub fn identities(ticks: &[TickInput]) -> (BTreeMap<Subject, Subject>, BTreeSet<
             *least = *pieces.get(member).unwrap_or(member);
         }
     }
-    (least, kept)
+    for (seeker, person) in found(ticks, &holders, &linking, &least) {
+        least.insert(seeker, person);
+    }
+    Identities { least, kept }
 }
 
-fn shared_identifiers(
-    ticks: &[TickInput],
-    linking: &Linking,
-) -> (Vec<(Subject, Subject)>, BTreeSet<Kept>) {
+/// Who holds each identifier that is not blocked.
+fn holders(ticks: &[TickInput], linking: &Linking) -> BTreeMap<Token, BTreeSet<Subject>> {
     let mut holders: BTreeMap<Token, BTreeSet<Subject>> = BTreeMap::new();
     let mut hold = |identifier: &Identifier, subject: Subject| {
         if !linking.blocked.contains(&identifier.value) {
@@ -63,16 +80,25 @@ fn shared_identifiers(
         }
     }
     let further = ticks.iter().flat_map(|tick| &tick.identifiers);
-    further.for_each(|(subject, identifier)| hold(identifier, *subject));
-    let (mut links, mut kept) = (Vec::new(), BTreeSet::new());
-    for (token, holders) in holders {
-        if holders.len() <= linking.holders_max {
-            links.extend(holders.iter().flat_map(|a| holders.iter().map(move |b| (*a, *b))));
-        } else {
-            kept.extend(holders.iter().map(|h| (*h, Quarantine::Holders, Some(token), None)));
-        }
+    further.for_each(|(subject, identifier, _)| hold(identifier, *subject));
+    holders
+}
+
+/// Who names identifiers without a customer id, and the only person that holds any of them.
+fn found(
+    ticks: &[TickInput],
+    holders: &BTreeMap<Token, BTreeSet<Subject>>,
+    linking: &Linking,
+    least: &BTreeMap<Subject, Subject>,
+) -> BTreeMap<Subject, Subject> {
+    let mut persons: BTreeMap<Subject, BTreeSet<Subject>> = BTreeMap::new();
+    for (seeker, identifier) in ticks.iter().flat_map(|tick| &tick.anonymous) {
+        let holders = holders.get(&identifier.token).filter(|h| h.len() <= linking.holders_max);
+        let found = holders.into_iter().flatten().map(|h| *least.get(h).unwrap_or(h));
+        persons.entry(*seeker).or_default().extend(found);
     }
-    (links, kept)
+    let only = persons.into_iter().filter(|(_, persons)| persons.len() == 1);
+    only.filter_map(|(seeker, persons)| Some((seeker, *persons.first()?))).collect()
 }
 
 fn explicit_links(ticks: &[TickInput]) -> Vec<(Subject, Subject)> {

@@ -1,0 +1,179 @@
+//! Of all that is said of each customer, what counts: the last statement about each thing (product
+/// §4), unless it was erased (§9.2).
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use cebe_schemas::fact::Identifier;
+use cebe_schemas::id::Subject;
+use cebe_schemas::time::Millis;
+use differential_dataflow::VecCollection;
+
+use super::sharded::Sharded;
+use super::{by_time, route};
+use crate::row::{Fact, Member, Statement};
+
+impl Statement {
+    /// When the event happened that says so.
+    fn occurred_at_ms(&self) -> Millis {
+        match self {
+            Statement::Attribute(fact) => fact.stamp.occurred_at_ms,
+            Statement::Assertion(fact) => fact.stamp.occurred_at_ms,
+            Statement::Link(fact) => fact.stamp.occurred_at_ms,
+            Statement::Known(_, at)
+            | Statement::Identifier(_, at)
+            | Statement::Team(_, at)
+            | Statement::Mention(_, _, at)
+            | Statement::Erased(at) => *at,
+        }
+    }
+
+    /// Orders things that statements are about; equal: about the same.
+    fn cmp_thing(&self, other: &Statement) -> Ordering {
+        use Statement::*;
+        match (self, other) {
+            (Attribute(a), Attribute(b)) => a.name.cmp(&b.name),
+            (Assertion(a), Assertion(b)) => a.segment.cmp(&b.segment),
+            (Identifier(a, _), Identifier(b, _)) => a.cmp(b),
+            (Team(a, _), Team(b, _)) => a.cmp(b),
+            (Link(a), Link(b)) => a.pair.cmp(&b.pair),
+            (Mention(a, m, _), Mention(b, n, _)) => (a, m.subject).cmp(&(b, n.subject)),
+            (a, b) => a.kind().cmp(&b.kind()),
+        }
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Statement::Erased(_) => 0,
+            Statement::Known(..) => 1,
+            Statement::Attribute(_) => 2,
+            Statement::Assertion(_) => 3,
+            Statement::Identifier(..) => 4,
+            Statement::Team(..) => 5,
+            Statement::Link(_) => 6,
+            Statement::Mention(..) => 7,
+        }
+    }
+
+    /// Whether this one counts, and not `last`.
+    fn overrules(&self, last: &Statement) -> bool {
+        match (self, last) {
+            (Statement::Attribute(a), Statement::Attribute(b)) => a.stamp > b.stamp,
+            (Statement::Assertion(a), Statement::Assertion(b)) => a.stamp > b.stamp,
+            (Statement::Link(a), Statement::Link(b)) => a.stamp > b.stamp,
+            (a, b) => a.occurred_at_ms() > b.occurred_at_ms(),
+        }
+    }
+
+    /// Whether it says the same as any other about the same thing, only of another time.
+    fn is_repetition(&self) -> bool {
+        use Statement::*;
+        matches!(self, Known(..) | Identifier(..) | Team(..) | Mention(..))
+    }
+}
+
+/// What follows from a statement while it counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counts {
+    /// The person of the customer has this.
+    Fact(Fact),
+    /// The customer exists.
+    Member(Arc<Member>),
+    /// The customer holds the identifier.
+    Holds(Identifier),
+    /// One of the two says that they are linked.
+    Linked((Subject, Subject)),
+    /// One of the two says that an event of the first names the second.
+    Mention(Subject, Arc<Member>),
+}
+
+impl Statement {
+    fn counts(&self) -> [Option<Counts>; 2] {
+        match self {
+            Statement::Known(member, _) => [Some(Counts::Member(member.clone())), None],
+            Statement::Attribute(fact) => [
+                Some(Counts::Fact(Fact::Attribute(fact.clone()))),
+                fact.identifier.map(Counts::Holds),
+            ],
+            Statement::Assertion(fact) => [Some(Counts::Fact(Fact::Assertion(fact.clone()))), None],
+            Statement::Identifier(identifier, _) => [Some(Counts::Holds(*identifier)), None],
+            Statement::Team(team, _) => [Some(Counts::Fact(Fact::Team(team.clone()))), None],
+            Statement::Link(fact) => [fact.linked.then_some(Counts::Linked(fact.pair)), None],
+            Statement::Mention(by, member, _) => [Some(Counts::Mention(*by, member.clone())), None],
+            Statement::Erased(_) => [None, None],
+        }
+    }
+}
+
+/// What counts of one customer.
+struct Customer {
+    /// Sorted by what they are about, each later than `erased_until_ms`.
+    statements: Vec<Statement>,
+    erased_until_ms: Millis,
+}
+
+impl Default for Customer {
+    fn default() -> Self {
+        Customer { statements: Vec::new(), erased_until_ms: Millis::MIN }
+    }
+}
+
+impl Customer {
+    fn erase(&mut self, until_ms: Millis, mut emit: impl FnMut(&Statement, isize)) {
+        self.erased_until_ms = self.erased_until_ms.max(until_ms);
+        self.statements.retain(|statement| {
+            let stays = statement.occurred_at_ms() > until_ms;
+            if !stays {
+                emit(statement, -1);
+            }
+            stays
+        });
+    }
+
+    fn take_in(&mut self, statement: Statement, mut emit: impl FnMut(&Statement, isize)) {
+        if statement.occurred_at_ms() <= self.erased_until_ms {
+            return;
+        }
+        match self.statements.binary_search_by(|held| held.cmp_thing(&statement)) {
+            Err(at) => {
+                emit(&statement, 1);
+                self.statements.insert(at, statement);
+            }
+            Ok(at) => {
+                let held = &mut self.statements[at];
+                if !statement.overrules(held) {
+                    return;
+                }
+                if !statement.is_repetition() {
+                    emit(&statement, 1);
+                    emit(held, -1);
+                }
+                *held = statement;
+            }
+        }
+    }
+}
+
+/// From everything said to what counts. Nothing said is ever retracted.
+pub fn customers<'s>(
+    said: VecCollection<'s, u64, (Subject, Statement)>,
+) -> VecCollection<'s, u64, (Subject, Counts)> {
+    let mut customers: Sharded<Subject, Customer> = Sharded::default();
+    by_time(
+        said,
+        "Customers",
+        |(subject, _)| route(subject),
+        move |rows, emit| {
+            for ((subject, statement), _) in rows {
+                let customer = customers.of(&subject).entry(subject).or_default();
+                let emit = |statement: &Statement, diff| {
+                    let counts = statement.counts().into_iter().flatten();
+                    counts.for_each(|counts| emit((subject, counts), diff));
+                };
+                match statement {
+                    Statement::Erased(until_ms) => customer.erase(until_ms, emit),
+                    statement => customer.take_in(statement, emit),
+                }
+            }
+        },
+    )
+}
