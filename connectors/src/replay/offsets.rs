@@ -117,7 +117,8 @@ mod tests {
         assert_eq!(met, offsets(&[1..4, 6..9]));
         assert_eq!(met.len(), 6);
         assert_eq!(met.partitions().collect::<Vec<_>>(), [("t", 0, 6)]);
-        assert!(offsets(&[5..5]).is_empty());
+        assert_eq!(offsets(&[5..5, 6..7]).len(), 1, "an empty range is none");
+        assert!(Offsets::default().is_empty());
     }
 
     #[test]

@@ -10,13 +10,17 @@ use serde_json::{Map, Value, json};
 
 use crate::engine::{Building, Engine, PARTITIONS};
 
+/// Account and canonical id.
+type Person = (String, String);
+/// Members, attributes, teams.
+type Profile = (Vec<String>, Map<String, Value>, Vec<String>);
+
 /// What the views of persons, quarantine and definitions must say.
 #[derive(Clone, Default)]
 pub struct People {
-    /// (account, person) → members, attributes, teams.
-    profiles: BTreeMap<(String, String), (Vec<String>, Map<String, Value>, Vec<String>)>,
-    /// (account, person) → first, last.
-    seen: BTreeMap<(String, String), (Millis, Millis)>,
+    profiles: BTreeMap<Person, Profile>,
+    /// First and last.
+    seen: BTreeMap<Person, (Millis, Millis)>,
     /// (account, reason, token, cluster, customer).
     quarantine: BTreeSet<(String, &'static str, String, String, String)>,
     definitions: Vec<Defined>,
@@ -35,7 +39,7 @@ struct Defined {
 impl People {
     /// The rows of `customers`, without `complete_through` and `is_stale`.
     pub fn customers(&self) -> Vec<String> {
-        let row = |(key, profile): (&(String, String), &(Vec<String>, Map<_, _>, Vec<String>))| {
+        let row = |(key, profile): (&Person, &Profile)| {
             let (members, attributes, teams) = profile;
             let attributes = serde_json::to_string(attributes).unwrap();
             let seen = self.seen.get(key);
@@ -82,7 +86,7 @@ impl Engine {
         }
     }
 
-    fn profile(&mut self, tick: &mut Building, key: (String, String), gone: bool) {
+    fn profile(&mut self, tick: &mut Building, key: Person, gone: bool) {
         let old = self.truth.people.profiles.get(&key).cloned().unwrap_or_default();
         let mut attributes = Map::new();
         let values = [
@@ -120,7 +124,7 @@ impl Engine {
         }
     }
 
-    fn seen(&mut self, tick: &mut Building, key: (String, String)) {
+    fn seen(&mut self, tick: &mut Building, key: Person) {
         let old = self.truth.people.seen.get(&key).copied();
         let new = (self.rng.u8(..4) > 0)
             .then(|| (self.t_ms - self.rng.i64(1_000..1_000_000), self.t_ms - 1));
