@@ -13,6 +13,7 @@
 //! * [`adapter`]: verdicts, dedup, facts, rows of the ledger and of what was rejected.
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
+//! * [`replay`]: takes rejected or skipped records in again.
 
 pub mod adapter;
 pub mod binding;
@@ -23,3 +24,4 @@ pub mod key_index;
 pub mod loader;
 pub mod migrate;
 pub mod out;
+pub mod replay;

@@ -37,6 +37,10 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     6 "0006_rejected.sql"
     7 "0007_ledger.sql"
     8 "0008_propagation.sql"
+    9 "0009_customers.sql"
+    10 "0010_quarantine.sql"
+    11 "0011_definitions.sql"
+    12 "0012_skipped.sql"
 };
 
 /// What [`migrate`] found and did.

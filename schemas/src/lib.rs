@@ -16,6 +16,7 @@
 //! * [`fact`]: what an accepted event tells the dataflow.
 //! * [`change`]: what the dataflow tells the world.
 //! * [`view`] and [`row`]: the outputs, their topics, and one file a row type.
+//! * [`topic`]: the topics that an engine needs, and how each is kept.
 
 pub mod additive;
 pub mod catalogue;
@@ -33,5 +34,6 @@ mod sanitise;
 mod shape;
 pub mod time;
 pub mod token;
+pub mod topic;
 pub mod verdict;
 pub mod view;

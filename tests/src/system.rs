@@ -95,18 +95,28 @@ impl System {
     pub fn publish(&self, messages: &[Message]) -> anyhow::Result<()> {
         for message in messages {
             let topic = format!("cebe.events.{}", message.source);
-            loop {
-                let record = BaseRecord::to(&topic).key(&message.key).payload(&message.payload);
-                match self.producer.send(record) {
-                    Ok(()) => break,
-                    Err((error, _)) if error.to_string().contains("QueueFull") => {
-                        std::thread::sleep(Duration::from_millis(5));
-                    }
-                    Err((error, _)) => return Err(error.into()),
-                }
-            }
+            self.send(&topic, &message.key, &message.payload)?;
         }
         Ok(self.producer.flush(PATIENCE)?)
+    }
+
+    /// Publishes a control record: what no command of `cebe` changes.
+    pub fn control(&self, record: &Value) -> anyhow::Result<()> {
+        self.send("cebe.control", "", &record.to_string())?;
+        Ok(self.producer.flush(PATIENCE)?)
+    }
+
+    fn send(&self, topic: &str, key: &str, payload: &str) -> anyhow::Result<()> {
+        loop {
+            let record = BaseRecord::to(topic).key(key).payload(payload);
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) if error.to_string().contains("QueueFull") => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
     }
 
     /// The rows of a query, each an array of its columns.

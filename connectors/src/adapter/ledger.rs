@@ -32,6 +32,17 @@ struct Counts {
     duplicate: u64,
     rejected: u64,
     skipped: u64,
+    /// Of this tick.
+    skipped_ranges: Vec<(i64, i64)>,
+}
+
+impl Counts {
+    fn skip(&mut self, offset: i64) {
+        match self.skipped_ranges.last_mut() {
+            Some((_, to)) if *to == offset => *to += 1,
+            _ => self.skipped_ranges.push((offset, offset + 1)),
+        }
+    }
 }
 
 impl Ledger {
@@ -46,6 +57,9 @@ impl Ledger {
     pub(super) fn decided(&mut self, record: &Record, outcome: Outcome) {
         let place = (record.topic.clone(), record.partition);
         let counts = self.partitions.entry(place).or_default();
+        if outcome == Outcome::Skipped {
+            counts.skip(record.offset);
+        }
         *match outcome {
             Outcome::Accepted => &mut counts.accepted,
             Outcome::Duplicate => &mut counts.duplicate,
@@ -57,7 +71,7 @@ impl Ledger {
     /// Appends the new state of every partition that was read since it was asked last.
     pub(super) fn rows(&mut self, t_ms: Millis, rows: &mut Vec<Row>) {
         for place in std::mem::take(&mut self.touched) {
-            let Some(counts) = self.partitions.get(&place) else { continue };
+            let Some(counts) = self.partitions.get_mut(&place) else { continue };
             rows.push(Row::Ledger(LedgerRow {
                 topic: place.0.to_string(),
                 partition: place.1,
@@ -66,9 +80,41 @@ impl Ledger {
                 duplicate: counts.duplicate,
                 rejected: counts.rejected,
                 skipped: counts.skipped,
+                skipped_ranges: std::mem::take(&mut counts.skipped_ranges),
                 logical_time: t_ms,
                 seq: 0,
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(ledger: &mut Ledger, outcomes: &[(i64, Outcome)]) -> Vec<(i64, i64)> {
+        for (offset, outcome) in outcomes {
+            let topic = "cebe.events.ads".into();
+            let record =
+                Record { topic, partition: 0, offset: *offset, created_ms: 0, payload: Vec::new() };
+            ledger.read(&record);
+            ledger.decided(&record, *outcome);
+        }
+        let mut rows = Vec::new();
+        ledger.rows(1, &mut rows);
+        let [Row::Ledger(row)] = &rows[..] else { panic!("{rows:?}") };
+        row.skipped_ranges.clone()
+    }
+
+    #[test]
+    fn skipped_records_are_kept_as_ranges_of_the_tick() {
+        use Outcome::{Accepted, Skipped};
+        let mut ledger = Ledger::default();
+        let mixed =
+            [(3, Skipped), (4, Skipped), (5, Accepted), (6, Skipped), (8, Skipped), (9, Skipped)];
+        // Offset 7 is the mark of a transaction: no record.
+        assert_eq!(ranges(&mut ledger, &mixed), [(3, 5), (6, 7), (8, 10)]);
+        assert_eq!(ranges(&mut ledger, &[(10, Skipped)]), [(10, 11)], "none is told twice");
+        assert_eq!(ranges(&mut ledger, &[(11, Accepted)]), []);
     }
 }

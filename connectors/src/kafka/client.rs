@@ -125,7 +125,12 @@ impl Topics {
 
     /// The topic of a view's changes.
     pub fn out(&self, view: View) -> String {
-        format!("{}{}", self.prefix, view.topic())
+        self.named(&view.topic())
+    }
+
+    /// The topic whose usual name is `name`.
+    pub fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// The topic of a source's live events.

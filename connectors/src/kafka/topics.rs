@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cebe_schemas::view::{OUT_PARTITIONS, View};
+use cebe_schemas::topic::{self, Topic};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
@@ -11,26 +11,20 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::client::{ClientError, KafkaOptions};
 
-const MONTH_MS: &str = "2592000000";
-
-/// Creates what is missing of the topics of architecture §6: bindings and control with one
-/// partition, kept for ever, the views with 8 and progress with one, kept for 30 days.
+/// Creates what is missing of [`topic::engine`].
 ///
 /// # Errors
 /// Kafka refuses, or does not answer within `timeout`. A topic that exists is left as it is.
 pub fn create_missing(options: &KafkaOptions, timeout: Duration) -> Result<(), ClientError> {
-    let topics = &options.topics;
-    let out: Vec<String> = View::ALL.iter().map(|view| topics.out(*view)).collect();
-    let for_ever = [&topics.bindings, &topics.control].map(|name| (name, 1, "-1"));
-    let views = out.iter().map(|name| (name, OUT_PARTITIONS, MONTH_MS));
-    let progress = [(&topics.progress, 1, MONTH_MS)];
-    let all: Vec<NewTopic<'_>> = for_ever
+    let topics: Vec<(String, Topic, String)> = topic::engine()
         .into_iter()
-        .chain(views)
-        .chain(progress)
-        .map(|(name, partitions, retention_ms)| new_topic(name, partitions, retention_ms))
+        .map(|topic| {
+            let retention_ms = topic.retention_ms.to_string();
+            (options.topics.named(&topic.name), topic, retention_ms)
+        })
         .collect();
-    create(options, &all, timeout)
+    let new = topics.iter().map(|(name, topic, retention_ms)| new_topic(name, topic, retention_ms));
+    create(options, &new.collect::<Vec<_>>(), timeout)
 }
 
 /// Creates the topic of a source's live events unless it exists.
@@ -63,8 +57,8 @@ pub fn list_sources(
     Ok(names.filter_map(|name| options.topics.source_module(name)).map(str::to_owned).collect())
 }
 
-fn new_topic<'a>(name: &'a str, partitions: u32, retention_ms: &'a str) -> NewTopic<'a> {
-    NewTopic::new(name, partitions as i32, TopicReplication::Fixed(-1))
+fn new_topic<'a>(name: &'a str, topic: &Topic, retention_ms: &'a str) -> NewTopic<'a> {
+    NewTopic::new(name, topic.partitions as i32, TopicReplication::Fixed(-1))
         .set("cleanup.policy", "delete")
         .set("retention.ms", retention_ms)
         .set("retention.bytes", "-1")

@@ -16,8 +16,10 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use serde::Serialize;
 use serde_json::json;
 
+use crate::people::People;
+
 const SOURCES: [&str; 3] = ["cdp", "broadcast", "ads"];
-const PARTITIONS: u32 = 8;
+pub(crate) const PARTITIONS: u32 = 8;
 
 /// What all views must say.
 #[derive(Clone, Default)]
@@ -30,6 +32,9 @@ pub struct Truth {
     pub metric_changes: Vec<String>,
     pub rejected: Vec<String>,
     pub ledger: BTreeMap<(String, i32), [u64; 5]>,
+    /// (topic, partition, offset) → T.
+    pub skipped: BTreeMap<(String, i32, i64), Millis>,
+    pub people: People,
 }
 
 /// One tick as it stands on the topics.
@@ -41,10 +46,10 @@ pub struct Tick {
 
 /// Makes ticks.
 pub struct Engine {
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub truth: Truth,
     pub t_ms: Millis,
-    binding: u64,
+    pub(crate) binding: u64,
     ordinal: u64,
 }
 
@@ -74,7 +79,10 @@ impl Engine {
             self.segment(&mut tick, before + 1, Cause::Time);
             self.segment(&mut tick, self.t_ms, Cause::Event);
             self.metric(&mut tick);
+            self.person(&mut tick);
+            self.quarantine(&mut tick);
         }
+        self.definition(&mut tick);
         for ((topic, partition), counts) in &self.truth.ledger {
             let [records_read, accepted, duplicate, rejected, skipped] = *counts;
             let row = LedgerRow {
@@ -85,6 +93,7 @@ impl Engine {
                 duplicate,
                 rejected,
                 skipped,
+                skipped_ranges: self.truth.skipped_at(topic, *partition, self.t_ms),
                 logical_time: self.t_ms,
                 seq: 0,
             };
@@ -126,6 +135,10 @@ impl Engine {
         let offset = counts[0] as i64;
         counts[0] += 1;
         counts[2 + fate] += 1;
+        if fate == 2 {
+            self.truth.skipped.insert((topic, partition, offset), self.t_ms);
+            return;
+        }
         if fate != 1 {
             return;
         }
@@ -289,25 +302,40 @@ impl Engine {
     }
 }
 
+impl Truth {
+    fn skipped_at(&self, topic: &str, partition: i32, t_ms: Millis) -> Vec<(i64, i64)> {
+        let here = |((t, p, offset), at): (&(String, i32, i64), &Millis)| {
+            (t == topic && *p == partition && *at == t_ms).then_some((*offset, offset + 1))
+        };
+        self.skipped.iter().filter_map(here).collect()
+    }
+}
+
 /// A tick before its rows are numbered.
 #[derive(Default)]
-struct Building {
+pub(crate) struct Building {
     rows: BTreeMap<(View, u32), Vec<(Millis, serde_json::Value)>>,
     touched: std::collections::BTreeSet<(View, String)>,
 }
 
 impl Building {
     /// Whether the key has not changed yet in this tick.
-    fn touch(&mut self, view: View, key: &str) -> bool {
+    pub(crate) fn touch(&mut self, view: View, key: &str) -> bool {
         self.touched.insert((view, key.to_owned()))
     }
 
-    fn add(&mut self, view: View, partition: u32, logical_time: Millis, row: &impl Serialize) {
+    pub(crate) fn add(
+        &mut self,
+        view: View,
+        partition: u32,
+        logical_time: Millis,
+        row: &impl Serialize,
+    ) {
         let row = serde_json::to_value(row).unwrap();
         self.rows.entry((view, partition)).or_default().push((logical_time, row));
     }
 
-    fn finish(self, through: Millis, binding: u64) -> Tick {
+    pub(crate) fn finish(self, through: Millis, binding: u64) -> Tick {
         let mut tick = BTreeMap::new();
         let mut entries = Vec::new();
         for ((view, partition), mut rows) in self.rows {
@@ -327,6 +355,18 @@ impl Building {
             tick.insert((view, partition), lines);
         }
         Tick { rows: tick, progress: Progress { through, binding, generation: 1, entries } }
+    }
+}
+
+impl Tick {
+    /// Changes the only row of `view`.
+    pub fn edit(&mut self, view: View, edit: impl FnOnce(&str) -> String) {
+        let (lane, rows) = self.rows.iter_mut().find(|((v, _), _)| *v == view).unwrap();
+        assert_eq!(rows.len(), 1);
+        rows[0] = edit(&rows[0]);
+        let mut entries = self.progress.entries.iter_mut();
+        let entry = entries.find(|e| (e.view, e.partition) == *lane).unwrap();
+        entry.hash = blake3::hash(rows[0].as_bytes()).to_hex()[..32].to_owned();
     }
 }
 

@@ -84,15 +84,23 @@ async fn check(place: &Place<'_>, truth: &Truth, through_ms: Millis) -> anyhow::
         json!([topic, partition, read, a, d, r, s, 0]).to_string()
     });
     place.expect("SELECT * FROM ingest_ledger", ledger.collect()).await?;
+    let skipped = truth.skipped.iter().map(|((topic, partition, offset), at)| {
+        json!([topic, partition, offset, offset + 1, format_rfc3339(*at)]).to_string()
+    });
+    place.expect("SELECT * FROM skipped_ranges", skipped.collect()).await?;
+    for kind in ["segment", "metric"] {
+        let sql =
+            format!("SELECT account_id, id, version, valid_from, valid_to FROM {kind}_definitions");
+        place.expect(&sql, truth.people.definitions(kind)).await?;
+    }
     let through = format_rfc3339(through_ms);
     let frontier = View::ALL.iter().map(|view| json!([view.name(), through]).to_string());
     place.expect("SELECT view, complete_through FROM frontier", frontier.collect()).await?;
-    place
-        .expect(
-            "SELECT DISTINCT complete_through, is_stale FROM segment_members",
-            vec![json!([through, true]).to_string()],
-        )
-        .await
+    for view in ["segment_members", "customers"] {
+        let sql = format!("SELECT DISTINCT complete_through, is_stale FROM {view}");
+        place.expect(&sql, vec![json!([through, true]).to_string()]).await?;
+    }
+    Ok(())
 }
 
 /// The views of state; `suffix` is `_as_of(…)` or nothing.
@@ -120,6 +128,20 @@ async fn check_state(place: &Place<'_>, truth: &Truth, suffix: &str) -> anyhow::
         let columns = columns.replace("entered_at", "version");
         let sql = format!("SELECT {columns} FROM state_customer_segments FINAL");
         place.expect(&sql, members.collect()).await?;
+    }
+    let columns =
+        "account_id, customer_id, member_ids, attributes, team_ids, first_seen, last_seen";
+    let sql = format!("SELECT {columns} FROM customers{suffix}");
+    place.expect(&sql, truth.people.customers()).await?;
+    let mut quarantines = vec!["identity_quarantine"];
+    if !suffix.is_empty() {
+        quarantines.push("quarantine");
+    }
+    for view in quarantines {
+        let sql = format!(
+            "SELECT account_id, reason, identifier_token, customer_ids FROM {view}{suffix}"
+        );
+        place.expect(&sql, truth.people.quarantine()).await?;
     }
     let metrics = truth.metrics.iter().map(|((a, g), (n, d))| json!([a, g, n, d]).to_string());
     let columns = "account_id, group_key, numerator, denominator";
@@ -191,8 +213,8 @@ pub async fn repeated_batches_change_nothing(services: &Services) -> anyhow::Res
     let (mut engine, publisher) = (Engine::new(4), Publisher::new(&services.kafka, &place.prefix)?);
     publish(&publisher, &mut engine, 30, 30)?;
     place.migrate().await?;
-    for table in ["events", "identities", "segments", "metrics", "rejected", "ledger"] {
-        place.execute(&format!("SYSTEM STOP MERGES landing_{table}")).await?;
+    for view in View::ALL {
+        place.execute(&format!("SYSTEM STOP MERGES {}", view.landing_table())).await?;
     }
     for round in 0..4 {
         // A crash before the frontier was written: everything is loaded again, in batches cut otherwise.
@@ -318,6 +340,30 @@ pub async fn refused_properties_do_not_stop_the_rest(services: &Services) -> any
             vec![format!("[{all},{all}]")],
         )
         .await?;
+    place.drop_database().await
+}
+
+/// A column of text takes the object as it stands on the feed, also what no JSON column takes.
+pub async fn attributes_are_kept_to_the_letter(services: &Services) -> anyhow::Result<()> {
+    let place = Place::new(services, "letter")?;
+    let (mut engine, publisher) =
+        (Engine::new(13), Publisher::new(&services.kafka, &place.prefix)?);
+    let mut running = Running::start(place.loader(&services.url))?;
+    for attributes in [
+        "{}",
+        r#"{"n":123456789012345678901234567890,"f":1e999,"z":-0.0}"#,
+        r#"{"a":{"b":[1,{"c":null}]},"a.b":"x","2026-01-01T00:00:00Z":true}"#,
+        r#"{"é":"日本 \u00e9 \" \\ \ud83d\ude00"}"#,
+    ] {
+        let mut tick = engine.tick_of_person();
+        tick.edit(View::Customers, |row| {
+            row.replacen("\"attributes\":{}", &format!("\"attributes\":{attributes}"), 1)
+        });
+        publisher.publish(&tick)?;
+        running.until(engine.t_ms).await?;
+        let sql = "SELECT attributes, first_seen FROM customers";
+        place.expect(sql, vec![json!([attributes, null]).to_string()]).await?;
+    }
     place.drop_database().await
 }
 

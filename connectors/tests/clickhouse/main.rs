@@ -6,7 +6,9 @@ mod engine;
 mod fuzz;
 mod loading;
 mod migrating;
+mod people;
 mod proxy;
+mod replaying;
 mod services;
 
 use std::future::Future;
@@ -45,10 +47,13 @@ fn main() -> anyhow::Result<()> {
         loading::torn_transactions_are_mended,
         loading::server_that_misbehaves_loses_nothing,
         loading::refused_properties_do_not_stop_the_rest,
+        loading::attributes_are_kept_to_the_letter,
         loading::full_buffers_do_not_deadlock,
         loading::quiet_tick_is_readable_at_once,
         loading::backlog_is_loaded_fast,
         loading::emptied_database_is_filled_again,
+        replaying::rejected_records_are_selected,
+        replaying::skipped_records_are_selected,
         fuzz::no_accepted_event_fails_its_insert,
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -63,8 +63,11 @@ pub async fn everything_is_commented(services: &Services) -> anyhow::Result<()> 
     place.drop_database().await
 }
 
+const DEFINITION: &str =
+    "account_id, id, version, title, definition, valid_from, changed_by, valid_to";
+
 /// The names that analysts use.
-const VIEWS: [(&str, &str); 13] = [
+const VIEWS: [(&str, &str); 21] = [
     (
         "events",
         "account_id, team_id, source_module, event_name, schema_version, idempotency_key, \
@@ -99,9 +102,27 @@ const VIEWS: [(&str, &str); 13] = [
         "ingest_ledger",
         "topic, partition, records_read, accepted, duplicate, rejected, skipped, difference",
     ),
+    (
+        "customers",
+        "account_id, customer_id, member_ids, attributes, team_ids, first_seen, last_seen, \
+         complete_through, is_stale",
+    ),
+    ("identity_quarantine", "account_id, reason, identifier_token, customer_ids"),
+    ("segment_definitions", DEFINITION),
+    ("metric_definitions", DEFINITION),
+    ("skipped_ranges", "topic, partition, from_offset, to_offset, logical_time"),
     ("propagation", "source_module, minute, events, p50_ms, p99_ms, max_ms"),
     ("frontier", "view, complete_through, committed_at"),
     ("identities_as_of(t = now64())", "account_id, qontak_customer_id, customer_id"),
+    (
+        "customers_as_of(t = now64())",
+        "account_id, customer_id, member_ids, attributes, team_ids, first_seen, last_seen",
+    ),
+    (
+        "identity_quarantine_as_of(t = now64())",
+        "account_id, reason, identifier_token, customer_ids",
+    ),
+    ("quarantine_as_of(t = now64())", "account_id, reason, identifier_token, customer_ids"),
     (
         "segment_members_as_of(t = now64())",
         "account_id, segment_id, customer_id, entered_at, definition_version",

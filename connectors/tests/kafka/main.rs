@@ -5,5 +5,6 @@ mod binding_log;
 mod engine;
 mod faults;
 mod publisher;
+mod replay;
 mod source;
 mod support;

@@ -36,6 +36,7 @@ fn tick(number_: u64, partitions: i32) -> Numbered {
             duplicate: 0,
             rejected: number_,
             skipped: 0,
+            skipped_ranges: Vec::new(),
             logical_time: binding.t_ms,
             seq: 0,
         })

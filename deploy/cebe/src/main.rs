@@ -39,6 +39,7 @@ enum Command {
     /// Put or remove a segment while the engine runs.
     #[command(subcommand)]
     Segment(command::segment::Segment),
+    Replay(command::replay::Args),
     /// Read and check event schemas.
     #[command(subcommand)]
     Schema(command::schema::Schema),
@@ -64,6 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => command::migrate::run(config),
         Command::Source(source) => command::source::run(config, source),
         Command::Segment(segment) => command::segment::run(config, segment),
+        Command::Replay(args) => command::replay::run(config, args),
         Command::Schema(schema) => command::schema::run(&config, schema),
         Command::Config => {
             print!("{}", config.without_secrets()?);

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cebe_schemas::topic::{self, FOR_EVER_MS, Topic};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
@@ -17,47 +18,16 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const FOR_EVER: i64 = -1;
-const DAYS_30: i64 = 30 * 24 * 60 * 60 * 1000;
-
-/// A topic as it is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Topic {
-    /// Its name.
-    pub name: &'static str,
-    /// How many partitions it has.
-    pub partitions: u8,
-    /// How long a record is kept, in milliseconds; -1 is for ever.
-    pub retention_ms: i64,
-}
-
-/// Every topic, in the order of the flow.
-pub const TOPICS: [Topic; 20] = [
-    topic("cebe.events.cdp", 4, FOR_EVER),
-    topic("cebe.events.broadcast", 4, FOR_EVER),
-    topic("cebe.events.ads", 4, FOR_EVER),
-    topic("cebe.backfill.cdp", 4, FOR_EVER),
-    topic("cebe.backfill.broadcast", 4, FOR_EVER),
-    topic("cebe.backfill.ads", 4, FOR_EVER),
-    topic("cebe.counts", 1, FOR_EVER),
-    // These three are the order of everything, hence one partition, and never deleted.
-    topic("cebe.control", 1, FOR_EVER),
-    topic("cebe.history", 1, FOR_EVER),
-    topic("cebe.bindings", 1, FOR_EVER),
-    topic("cebe.out.events", 8, DAYS_30),
-    topic("cebe.out.identities", 8, DAYS_30),
-    topic("cebe.out.customers", 8, DAYS_30),
-    topic("cebe.out.seen", 8, DAYS_30),
-    topic("cebe.out.segments", 8, DAYS_30),
-    topic("cebe.out.metrics", 8, DAYS_30),
-    topic("cebe.out.quarantine", 8, DAYS_30),
-    topic("cebe.out.rejected", 8, DAYS_30),
-    topic("cebe.out.ledger", 8, DAYS_30),
-    topic("cebe.out.progress", 1, DAYS_30),
-];
-
-const fn topic(name: &'static str, partitions: u8, retention_ms: i64) -> Topic {
-    Topic { name, partitions, retention_ms }
+/// Every topic: those that publishers write to, and those of the engine.
+pub fn all() -> Vec<Topic> {
+    let sources = ["cdp", "broadcast", "ads"];
+    let kinds = ["cebe.events", "cebe.backfill"];
+    let sources = kinds.iter().flat_map(|kind| sources.map(|source| format!("{kind}.{source}")));
+    sources
+        .map(|name| Topic::new(name, 4, FOR_EVER_MS))
+        .chain(["cebe.counts", "cebe.history"].map(|name| Topic::new(name, 1, FOR_EVER_MS)))
+        .chain(topic::engine())
+        .collect()
 }
 
 /// Creates the topics that are not there yet, and waits until all can be used.
@@ -65,18 +35,18 @@ const fn topic(name: &'static str, partitions: u8, retention_ms: i64) -> Topic {
 /// With a prefix, tests that share a broker have topics of their own.
 pub fn create_topics(bootstrap: &str, prefix: Option<&str>) -> Result<()> {
     let prefix = prefix.unwrap_or_default();
-    let wanted = TOPICS.map(|topic| (format!("{prefix}{}", topic.name), topic));
+    let wanted: Vec<Topic> = all()
+        .into_iter()
+        .map(|topic| Topic { name: format!("{prefix}{}", topic.name), ..topic })
+        .collect();
     let client: AdminClient<DefaultClientContext> = kafka::client_config(bootstrap)
         .create()
         .map_err(|source| failed(bootstrap, "connect", source))?;
     let options =
         AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-    let retention = TOPICS.map(|topic| topic.retention_ms.to_string());
-    let new: Vec<NewTopic> = wanted
-        .iter()
-        .zip(&retention)
-        .map(|((name, topic), ms)| new_topic(name, topic, ms))
-        .collect();
+    let retention: Vec<String> = wanted.iter().map(|t| t.retention_ms.to_string()).collect();
+    let new: Vec<NewTopic> =
+        wanted.iter().zip(&retention).map(|(topic, ms)| new_topic(topic, ms)).collect();
     let results = futures_executor::block_on(client.create_topics(&new, &options))
         .map_err(|source| failed(bootstrap, "create topics", source))?;
     for (name, code) in results.into_iter().filter_map(std::result::Result::err) {
@@ -88,15 +58,15 @@ pub fn create_topics(bootstrap: &str, prefix: Option<&str>) -> Result<()> {
     await_topics(bootstrap, &wanted)
 }
 
-fn new_topic<'a>(name: &'a str, topic: &Topic, retention_ms: &'a str) -> NewTopic<'a> {
-    NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(1))
+fn new_topic<'a>(topic: &'a Topic, retention_ms: &'a str) -> NewTopic<'a> {
+    NewTopic::new(&topic.name, topic.partitions as i32, TopicReplication::Fixed(1))
         .set("cleanup.policy", "delete")
         .set("retention.ms", retention_ms)
         .set("retention.bytes", "-1")
 }
 
 /// A broker knows a topic a little after its controller has created it.
-fn await_topics(bootstrap: &str, wanted: &[(String, Topic)]) -> Result<()> {
+fn await_topics(bootstrap: &str, wanted: &[Topic]) -> Result<()> {
     let begun = Instant::now();
     loop {
         let metadata = kafka::metadata(bootstrap, PATIENCE)
@@ -107,23 +77,23 @@ fn await_topics(bootstrap: &str, wanted: &[(String, Topic)]) -> Result<()> {
                 (topic.partitions().len(), led)
             })
         };
-        let ready = |(name, _): &(String, Topic)| actual(name).is_some_and(|(all, led)| all == led);
+        let ready = |topic: &Topic| actual(&topic.name).is_some_and(|(all, led)| all == led);
         if wanted.iter().all(ready) || begun.elapsed() > PATIENCE {
-            return wanted.iter().try_for_each(|(name, topic)| {
-                check(name, topic, actual(name).unwrap_or_default().1)
-            });
+            return wanted
+                .iter()
+                .try_for_each(|topic| check(topic, actual(&topic.name).unwrap_or_default().1));
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// More partitions than asked for are somebody's choice, fewer a topic from another time.
-fn check(name: &str, topic: &Topic, actual: usize) -> Result<()> {
-    let expected = usize::from(topic.partitions);
+fn check(topic: &Topic, actual: usize) -> Result<()> {
+    let expected = topic.partitions as usize;
     if actual >= expected {
         return Ok(());
     }
-    Err(ServicesError::Partitions { topic: name.to_owned(), actual, expected })
+    Err(ServicesError::Partitions { topic: topic.name.clone(), actual, expected })
 }
 
 fn failed(bootstrap: &str, action: &str, source: KafkaError) -> ServicesError {
@@ -140,23 +110,16 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names = TOPICS.map(|topic| topic.name);
+        let mut names: Vec<String> = all().into_iter().map(|topic| topic.name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
     #[test]
-    fn the_order_of_everything_is_kept_for_ever_in_one_partition() {
-        for name in ["cebe.control", "cebe.history", "cebe.bindings"] {
-            assert!(TOPICS.contains(&topic(name, 1, FOR_EVER)));
-        }
-    }
-
-    #[test]
     fn topic_with_too_few_partitions_is_named() {
-        let wanted = topic("cebe.out.events", 8, DAYS_30);
-        assert!(check("x", &wanted, 9).is_ok());
-        let error = check("p.cebe.out.events", &wanted, 4).unwrap_err().to_string();
+        let wanted = Topic::new("p.cebe.out.events", 8, topic::MONTH_MS);
+        assert!(check(&wanted, 9).is_ok());
+        let error = check(&wanted, 4).unwrap_err().to_string();
         assert!(error.starts_with("topic p.cebe.out.events has 4 partitions, not 8"));
     }
 }

@@ -19,6 +19,9 @@ pub struct LedgerRow {
     pub rejected: u64,
     /// Excluded by the flag of the source.
     pub skipped: u64,
+    /// Offsets `[from, to)` of the records skipped at this logical time, in order. Every offset in
+    /// them is a record.
+    pub skipped_ranges: Vec<(i64, i64)>,
     /// As of.
     #[serde(with = "rfc3339")]
     pub logical_time: Millis,

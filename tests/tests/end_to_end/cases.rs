@@ -11,23 +11,29 @@ use serde_json::{Value, json};
 
 const SOURCES: [&str; 3] = ["cdp", "broadcast", "ads"];
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
-fn event(account: &str, source: &'static str, name: &str, key: &str, customer: &str) -> Value {
+pub(crate) fn event(
+    account: &str,
+    source: &'static str,
+    name: &str,
+    key: &str,
+    customer: &str,
+) -> Value {
     json!({
         "event_name": name, "schema_version": 1, "source_module": source, "account_id": account,
         "idempotency_key": key, "qontak_customer_id": customer, "occurred_at": now_ms(),
     })
 }
 
-fn message(source: &'static str, event: Value) -> Message {
+pub(crate) fn message(source: &'static str, event: Value) -> Message {
     let key = format!("{}{}", event["account_id"], event["qontak_customer_id"]);
     Message { source, key, payload: event.to_string() }
 }
 
-fn sources_on(system: &System) -> anyhow::Result<()> {
+pub(crate) fn sources_on(system: &System) -> anyhow::Result<()> {
     for source in SOURCES {
         system.cebe_ok(&["source", "on", source])?;
     }
@@ -35,7 +41,7 @@ fn sources_on(system: &System) -> anyhow::Result<()> {
 }
 
 /// Waits until the ledger has read `n` records of all topics and adds up.
-fn read_through(system: &System, n: u64) -> anyhow::Result<()> {
+pub(crate) fn read_through(system: &System, n: u64) -> anyhow::Result<()> {
     let sql = "SELECT sum(records_read) FROM cebe.ingest_ledger";
     eventually(&format!("{n} records are read"), || {
         // ClickHouse may be on its way up.
@@ -44,7 +50,7 @@ fn read_through(system: &System, n: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn records_read(system: &System) -> anyhow::Result<u64> {
+pub(crate) fn records_read(system: &System) -> anyhow::Result<u64> {
     system.number("SELECT sum(records_read) FROM cebe.ingest_ledger")
 }
 

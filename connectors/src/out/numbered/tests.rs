@@ -27,6 +27,7 @@ fn ledger(partition: i32, logical_time: Millis) -> Row {
         duplicate: 0,
         rejected: 0,
         skipped: 0,
+        skipped_ranges: Vec::new(),
         logical_time,
         seq: 77,
     })

@@ -1,6 +1,7 @@
 //! One file a subcommand, and what several of them need.
 
 pub mod migrate;
+pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod segment;
