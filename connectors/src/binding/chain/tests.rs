@@ -32,7 +32,7 @@ fn the_canonical_form_is_fixed() {
     let chain = claimed();
     let binding = chain.next(5, 1, vec![range(0, 0, 7, 3)]);
     let expect = format!(
-        r#"{{"kind":"binding","number":1,"t_ms":5,"generation":1,"logic_version":1,"previous":"{}","first_ordinal":0,"ranges":[{{"topic":"cebe.events.cdp","partition":0,"from":0,"to":7,"records":3}}]}}"#,
+        r#"{{"kind":"binding","number":1,"t_ms":5,"generation":1,"logic_version":{LOGIC_VERSION},"previous":"{}","first_ordinal":0,"ranges":[{{"topic":"cebe.events.cdp","partition":0,"from":0,"to":7,"records":3}}]}}"#,
         "0".repeat(64)
     );
     assert_eq!(String::from_utf8(bytes(&binding)).unwrap(), expect);
