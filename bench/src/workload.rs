@@ -97,7 +97,7 @@ pub fn definitions(segments: &[(&str, u32, i64)]) -> Arc<Definitions> {
         })
     };
     let segments = segments.iter().enumerate().map(segment).collect();
-    Arc::new(Definitions { segments, metrics: Metric::shipped() })
+    Arc::new(Definitions { segments, metrics: Metric::shipped(), ..Definitions::default() })
 }
 
 /// Well-mixed numbers from a seed: SplitMix64 (Steele, Lea, Flood).

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cebe_schemas::definition::{Definitions, GroupBy};
 use cebe_schemas::fact::{AssertionFact, AttributeFact, GroupName, Known};
 use cebe_schemas::id::Group;
+use cebe_schemas::zone::Zone;
 
 use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan, Plan};
 use crate::row::{AccountId, Assertion, Member, MetricId, SegmentId};
@@ -104,6 +105,7 @@ impl Names {
                 by: match metric.by {
                     GroupBy::Account => By::Account,
                     GroupBy::Property(_) => By::Group,
+                    GroupBy::Day(_) => By::Day(Zone::default()),
                 },
             };
             let to = match &metric.account_id {
@@ -120,9 +122,19 @@ impl Names {
         let plan = |segments: BTreeMap<_, _>, metrics: BTreeMap<_, _>| {
             AccountPlan::new(segments.into_iter().collect(), metrics.into_values().collect())
         };
+        let mut zones = HashMap::new();
+        for (account, zone) in &definitions.zones {
+            let account = self.account_id(account);
+            own.entry(account).or_default();
+            zones.insert(account, zone);
+        }
         let accounts = own.into_iter().map(|(account, (segments, metrics))| {
             let mut all = shared.clone();
             all.extend(metrics);
+            if let Some(zone) = zones.get(&account) {
+                let daily = all.values_mut().filter(|metric| matches!(metric.by, By::Day(_)));
+                daily.for_each(|metric| metric.by = By::Day((*zone).clone()));
+            }
             (account, plan(segments, all))
         });
         Plan {

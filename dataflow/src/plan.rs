@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cebe_schemas::definition::Clause;
 use cebe_schemas::id::{EventType, Group};
 use cebe_schemas::time::Millis;
+use cebe_schemas::zone::{Zone, day_text};
 
 use crate::operator::sharded::Sharded;
 use crate::row::{AccountId, MetricId, SegmentId};
@@ -48,10 +49,10 @@ impl GroupTexts {
         texts.of(&group).entry(group).or_insert(text);
     }
 
-    /// The text of a group, if any tick has given it.
+    /// The text of a group, if it is a day or any tick has given it.
     pub fn get(&self, group: Group) -> Option<Arc<str>> {
         let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.of(&group).get(&group).cloned()
+        texts.of(&group).get(&group).cloned().or_else(|| text_of_day(group))
     }
 }
 
@@ -77,12 +78,27 @@ pub struct MetricPlan {
 }
 
 /// What a metric is by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     /// The whole account, whatever groups the facts name: [`Group::NONE`].
     Account,
     /// The groups that the facts name.
     Group,
+    /// The days of the touches: [`day_group`].
+    Day(Zone),
+}
+
+/// No hash of a group is likely to be one of these, and one that is has its own text.
+const DAYS: u64 = 0xFFFF_FFFF_0000_0000;
+
+/// The group of all touches of a day.
+pub fn day_group(day: i32) -> Group {
+    Group(DAYS | u64::from(day as u32))
+}
+
+/// The text of a day, if `group` is one.
+fn text_of_day(group: Group) -> Option<Arc<str>> {
+    (group.0 & DAYS == DAYS).then(|| day_text(group.0 as u32 as i32).into())
 }
 
 impl AccountPlan {

@@ -121,7 +121,10 @@ impl ControlState {
             unlisted,
             sources: BTreeMap::new(),
             settings: Settings::default(),
-            definitions: Arc::new(Definitions { segments: Vec::new(), metrics: Metric::shipped() }),
+            definitions: Arc::new(Definitions {
+                metrics: Metric::shipped(),
+                ..Definitions::default()
+            }),
         }
     }
 

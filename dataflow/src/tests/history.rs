@@ -142,7 +142,7 @@ pub fn definitions(which: usize) -> Arc<Definitions> {
             vec![metric(Some(1), "clicks", 2, 2, 0), metric(None, "reply_rate", 1, 0, 10)],
         ),
     };
-    Arc::new(Definitions { segments, metrics })
+    Arc::new(Definitions { segments, metrics, ..Definitions::default() })
 }
 
 /// Makes the inputs of a history, tick by tick.

@@ -11,6 +11,7 @@ use super::field::Field;
 use super::{ControlError, ControlState, Ingestion, Settings};
 use crate::definition::Definitions;
 use crate::identifier::BlockList;
+use crate::zone::Zone;
 
 /// More definitions than this are refused: a bound on what every event is matched with.
 const MAX_DEFINITIONS: usize = 10_000;
@@ -63,6 +64,10 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
     if !given.is_empty() || root.value.get("remove_segments").is_some() {
         expand(&mut definitions, &given)?;
     }
+    let zones = next.settings.time_zones.iter();
+    definitions.zones = zones
+        .filter_map(|(account, name)| Some((Arc::from(&**account), Zone::named(name)?)))
+        .collect();
     next.definitions = Arc::new(definitions);
     Ok(next)
 }
@@ -96,7 +101,7 @@ fn settings(field: &Field, settings: &mut Settings) -> Result<(), ControlError> 
             "time_zones" => {
                 let zones: Result<BTreeMap<String, String>, _> = field
                     .fields()?
-                    .map(|(account, zone)| Ok((account.to_owned(), zone.id()?.to_owned())))
+                    .map(|(account, field)| Ok((account.to_owned(), zone(&field)?.to_owned())))
                     .collect();
                 settings.time_zones = zones?;
             }
@@ -106,4 +111,12 @@ fn settings(field: &Field, settings: &mut Settings) -> Result<(), ControlError> 
         }
     }
     Ok(())
+}
+
+fn zone<'v>(field: &Field<'v>) -> Result<&'v str, ControlError> {
+    let name = field.id()?;
+    match Zone::named(name) {
+        Some(_) => Ok(name),
+        None => Err(field.wrong("must be an IANA time zone, such as Asia/Makassar")),
+    }
 }

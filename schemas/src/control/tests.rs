@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::definition::{About, Clause, Did, GroupBy, Selector};
+use crate::zone::Zone;
 
 fn apply(state: &mut ControlState, record: Value) -> Result<Applied, ControlError> {
     state.apply(record.to_string().as_bytes())
@@ -34,8 +35,9 @@ fn everything_is_off_by_default() {
     let definitions = state.definitions();
     assert!(definitions.segments.is_empty());
     let names: Vec<_> = definitions.metrics.iter().map(|m| &*m.metric).collect();
-    let rates = ["reply_rate", "reply_rate_delivered", "reply_rate_read"];
-    assert_eq!(names, [&["ads_conversion"][..], &rates].concat());
+    let ads = ["ads_conversion", "ads_conversion_daily"];
+    let replies = ["reply_rate", "reply_rate_daily", "reply_rate_delivered", "reply_rate_read"];
+    assert_eq!(names, [&ads[..], &replies].concat());
     assert!(names.is_sorted());
 }
 
@@ -130,7 +132,11 @@ fn settings_are_changed_one_by_one() {
         "dedup_horizon": "10d", "retention_months": 12, "time_zones": {"a": "Asia/Makassar"},
         "strict_sources": ["cdp"], "hashed_key_sources": ["ads"]});
     let applied = apply(&mut state, json!({"settings": all})).unwrap();
-    assert_eq!(applied, Applied { settings_changed: true, ..Applied::default() });
+    // Zones are part of what metrics by day are.
+    let changed =
+        Applied { settings_changed: true, definitions_changed: true, ..Applied::default() };
+    assert_eq!(applied, changed);
+    assert_eq!(state.definitions().zones.get("a"), Zone::named("Asia/Makassar").as_ref());
     let expect = Settings {
         max_customers_per_identifier: 3,
         max_customers_per_person: 50,
@@ -216,6 +222,7 @@ fn what_is_wrong_is_named_and_nothing_changes() {
         (segment(json!({"when": {"did": "x", "within": 30}})), "/segments/1/when/within"),
         (json!({"remove_segments": [{"segment_id": "s"}]}), "/remove_segments/0/account_id"),
         (json!({"settings": {"horizon": 1}}), "/settings/horizon"),
+        (json!({"settings": {"time_zones": {"a": "Asia/Atlantis"}}}), "/settings/time_zones/a"),
         (json!({"settings": {"retention_months": 0}}), "/settings/retention_months"),
         (json!({"settings": {"retention_months": "24"}}), "/settings/retention_months"),
         (json!({"settings": {"block_list": ["a", ""]}}), "/settings/block_list/1"),

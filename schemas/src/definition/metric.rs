@@ -35,6 +35,8 @@ pub enum GroupBy {
     Account,
     /// A property of both events.
     Property(Arc<str>),
+    /// The day of the touch, in the time zone of the account; credit is given as by the property.
+    Day(Arc<str>),
 }
 
 impl Metric {
@@ -44,11 +46,19 @@ impl Metric {
         let replies = |id, title, denominator| {
             shipped(id, title, [denominator, "broadcast.replied"], "broadcast_id", 72)
         };
+        let (ads, sent) = (["ad.clicked", "ad.converted"], ["broadcast.sent", "broadcast.replied"]);
         vec![
             shipped(
                 "ads_conversion",
                 "Customers who converted within 7 days of a click, of those who clicked",
-                ["ad.clicked", "ad.converted"],
+                ads,
+                "campaign_id",
+                7 * 24,
+            ),
+            daily(
+                "ads_conversion_daily",
+                "Customers who converted within 7 days of a click, of those who clicked on the day",
+                ads,
                 "campaign_id",
                 7 * 24,
             ),
@@ -56,6 +66,13 @@ impl Metric {
                 "reply_rate",
                 "Customers who replied within 72 hours, of those who were sent the broadcast",
                 "broadcast.sent",
+            ),
+            daily(
+                "reply_rate_daily",
+                "Customers who replied within 72 hours, of those who were sent a broadcast on the day",
+                sent,
+                "broadcast_id",
+                72,
             ),
             replies(
                 "reply_rate_delivered",
@@ -78,11 +95,32 @@ fn shipped(
     group_by: &str,
     within_hours: Millis,
 ) -> Arc<Metric> {
+    Arc::new(metric(id, title, [denominator, numerator], group_by, within_hours))
+}
+
+fn daily(
+    id: &str,
+    title: &str,
+    events: [&str; 2],
+    group_by: &str,
+    within_hours: Millis,
+) -> Arc<Metric> {
+    let by = GroupBy::Day(group_by.into());
+    Arc::new(Metric { by, ..metric(id, title, events, group_by, within_hours) })
+}
+
+fn metric(
+    id: &str,
+    title: &str,
+    [denominator, numerator]: [&str; 2],
+    group_by: &str,
+    within_hours: Millis,
+) -> Metric {
     let definition = serde_json::json!({
         "metric": id, "title": title, "denominator": denominator, "numerator": numerator,
         "group_by": group_by, "within": format!("{within_hours}h"),
     });
-    Arc::new(Metric {
+    Metric {
         account_id: None,
         metric: id.into(),
         version: 1,
@@ -95,5 +133,5 @@ fn shipped(
             definition: definition.to_string().into(),
             changed_by: "cebe".into(),
         },
-    })
+    }
 }

@@ -7,7 +7,10 @@
 //! * `resolve`: definitions in terms of what is stored.
 //! * `selectors`: the facts that an event leaves beside its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use crate::zone::Zone;
 
 mod clause;
 mod metric;
@@ -31,6 +34,8 @@ pub struct Definitions {
     pub segments: Vec<Arc<Segment>>,
     /// Sorted by (`account_id`, `metric`); those without an account hold for every account.
     pub metrics: Vec<Arc<Metric>>,
+    /// By account, for metrics by day; the others have the default.
+    pub zones: BTreeMap<Arc<str>, Zone>,
 }
 
 /// A segment of one account.

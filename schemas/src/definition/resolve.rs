@@ -44,6 +44,7 @@ impl Definitions {
         Definitions {
             segments: self.segments.iter().map(segment).collect(),
             metrics: self.metrics.iter().map(metric).collect(),
+            zones: self.zones.clone(),
         }
     }
 }

@@ -178,7 +178,7 @@ fn texts_are_compared_as_they_are_stored() {
 
 #[test]
 fn shipped_metrics_need_no_facts_of_their_own() {
-    let definitions = Definitions { segments: Vec::new(), metrics: Metric::shipped() };
+    let definitions = Definitions { metrics: Metric::shipped(), ..Definitions::default() };
     assert_eq!(Selectors::new(&definitions).iter().count(), 0);
     assert_eq!(resolved(&definitions), definitions);
     assert!(Arc::ptr_eq(&resolved(&definitions).metrics[0], &definitions.metrics[0]));

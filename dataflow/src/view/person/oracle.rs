@@ -150,6 +150,27 @@ pub fn next_change(when: &Clause, raw: &Raw, now: Millis) -> Option<Millis> {
     }
 }
 
+/// The days of the touches, counted from the epoch at an offset from UTC, and whether any touch of
+/// the day has an answer in time that is credited to its group.
+pub fn daily_credits(metric: &Metric, raw: &Raw, offset_ms: Millis) -> BTreeSet<(Millis, bool)> {
+    let day = |touch: &EventFact| (touch.occurred_at_ms + offset_ms).div_euclid(86_400_000);
+    let touches = raw.events.iter().filter(|e| e.event == metric.denominator.event());
+    let touches: Vec<_> = touches.filter(|e| e.group != Group::NONE).collect();
+    let answers = || raw.events.iter().filter(|e| e.event == metric.numerator.event());
+    let is_hit = |touch: &EventFact| {
+        let window = touch.occurred_at_ms..=touch.occurred_at_ms + metric.within_ms;
+        answers().filter(|answer| window.contains(&answer.occurred_at_ms)).any(|answer| {
+            // Judged alone, the answer is credited to one group.
+            let mut events: Vec<_> = touches.iter().map(|touch| **touch).collect();
+            events.push(*answer);
+            let alone = Raw { events: &events, ..*raw };
+            credits(metric, &alone).contains(&(touch.group, true))
+        })
+    };
+    let hit = |of: Millis| touches.iter().any(|touch| day(touch) == of && is_hit(touch));
+    touches.iter().map(|touch| (day(touch), hit(day(touch)))).collect()
+}
+
 /// The groups whose denominator a person is in, and whether it is in the numerator as well
 /// (product §6).
 pub fn credits(metric: &Metric, raw: &Raw) -> BTreeSet<(Group, bool)> {

@@ -7,12 +7,13 @@ use cebe_schemas::fact::{
 };
 use cebe_schemas::id::{EventType, Group, Subject};
 use cebe_schemas::time::Millis;
+use cebe_schemas::zone::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::oracle::{Raw, belongs, credits, next_change};
+use super::oracle::{Raw, belongs, credits, daily_credits, next_change};
 use super::{Known, Truth, evaluate};
-use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan};
+use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan, day_group};
 use crate::row::{Assertion, MetricId, SegmentId};
 
 const NAMES: [&str; 2] = ["a", "b"];
@@ -233,7 +234,11 @@ fn plan(clauses: &[Clause], metrics: &[Metric]) -> AccountPlan {
         denominator: metric.denominator.event(),
         numerator: metric.numerator.event(),
         within_ms: metric.within_ms,
-        by: if metric.by == GroupBy::Account { By::Account } else { By::Group },
+        by: match metric.by {
+            GroupBy::Account => By::Account,
+            GroupBy::Property(_) => By::Group,
+            GroupBy::Day(_) => By::Day(Zone::default()),
+        },
     };
     AccountPlan::new(segments, (0..).zip(metrics).map(metric).collect())
 }
@@ -289,6 +294,25 @@ proptest! {
         }
     }
 
+    /// Of touches and answers hours apart, so that they are of several days.
+    #[test]
+    fn days_are_those_of_brute_force(mut said in said(), metric in metric()) {
+        const STEP_MS: Millis = 6 * 3_600_000;
+        said.events.iter_mut().for_each(|event| event.occurred_at_ms *= STEP_MS);
+        // A numerator of its own type: an event that is touch and answer is judged elsewhere.
+        prop_assume!(metric.denominator != metric.numerator);
+        let (within_ms, by) = (metric.within_ms * STEP_MS, GroupBy::Day("p".into()));
+        let metric = Metric { within_ms, by, ..metric };
+        let (held, names) = (Held::new(&said), group_names());
+        let mut truths = Vec::new();
+        evaluate(&held.known(), &plan(&[], std::slice::from_ref(&metric)), 0, &mut truths);
+        let days = daily_credits(&metric, &said.raw(&names), 7 * 3_600_000);
+        let truth = |(day, hit)| {
+            Truth::Rate { metric: MetricId(0), group: day_group(day as i32), hit }
+        };
+        prop_assert_eq!(truths, days.into_iter().map(truth).collect::<Vec<_>>());
+    }
+
     #[test]
     fn no_time_is_too_extreme(
         times in prop::collection::vec((0..2u64, prop_oneof![
@@ -315,11 +339,34 @@ proptest! {
             within_ms: within_ms.unwrap_or(Millis::MAX),
             ..(*Metric::shipped()[0]).clone()
         };
-        let metrics = [metric(GroupBy::Account), metric(GroupBy::Property("p".into()))];
+        let by = [GroupBy::Account, GroupBy::Property("p".into()), GroupBy::Day("p".into())];
+        let metrics = by.map(metric);
         let then = then.map(|then| Then { within_ms, is_missing: within_ms.is_some(), ..then });
         let did = Did { event: event.into(), at_least, at_most: u32::MAX, within_ms, then };
         let plan = plan(&[Clause::Did(did)], &metrics);
         let next = evaluate(&held.known(), &plan, now, &mut Vec::new());
         prop_assert!(next.is_none_or(|next| next > now));
     }
+}
+
+/// `b-9` is greater bytewise and lesser in shortlex order.
+#[test]
+fn of_touches_at_one_time_the_greater_text_has_the_credit() {
+    let fact = |event, group, occurred_at_ms| EventFact {
+        event: EventType(event),
+        group: Group(group),
+        occurred_at_ms,
+    };
+    let events = vec![fact(0, 1, 5), fact(0, 2, 5), fact(0, 3, 4), fact(1, 0, 6)];
+    let held = Held::new(&Said { attributes: vec![], assertions: vec![], events });
+    let metric = Metric {
+        denominator: EventType(0).into(),
+        numerator: EventType(1).into(),
+        by: GroupBy::Property("p".into()),
+        ..(*Metric::shipped()[0]).clone()
+    };
+    let mut truths = Vec::new();
+    evaluate(&held.known(), &plan(&[], &[metric]), 0, &mut truths);
+    let hit = |(group, hit)| Truth::Rate { metric: MetricId(0), group: Group(group), hit };
+    assert_eq!(truths, [(1, false), (2, true), (3, false)].map(hit));
 }
