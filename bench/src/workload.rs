@@ -92,7 +92,7 @@ pub fn empty(t_ms: Millis) -> TickInput {
 pub fn definitions(segments: &[(&str, u32, i64)]) -> Arc<Definitions> {
     let segment = |(number, (event, at_least, days)): (usize, &(&str, u32, i64))| {
         let event = EventType::named(event);
-        let when = Clause::Did { event, at_least: *at_least, within_ms: Some(days * DAY_MS) };
+        let when = Clause::did(event, *at_least, Some(days * DAY_MS));
         let segment_id = format!("s-{number}").into();
         Arc::new(Segment {
             account_id: ACCOUNT.into(),
@@ -103,7 +103,7 @@ pub fn definitions(segments: &[(&str, u32, i64)]) -> Arc<Definitions> {
         })
     };
     let segments = segments.iter().enumerate().map(segment).collect();
-    Arc::new(Definitions { segments, metrics: Metric::shipped() })
+    Arc::new(Definitions { segments, metrics: Metric::shipped(), ..Definitions::default() })
 }
 
 /// Well-mixed numbers from a seed: SplitMix64 (Steele, Lea, Flood).

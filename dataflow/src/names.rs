@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use cebe_schemas::definition::Definitions;
+use cebe_schemas::definition::{Definitions, GroupBy};
 use cebe_schemas::fact::{AssertionFact, AttributeFact, GroupName, Known};
 use cebe_schemas::id::Group;
+use cebe_schemas::zone::Zone;
 
-use crate::operator::sharded::Sharded;
-use crate::plan::{AccountPlan, MetricPlan, Plan};
+use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan, Plan};
 use crate::row::{AccountId, Assertion, Member, MetricId, SegmentId};
 
 /// Numbers things in the order in which they are first seen.
@@ -40,7 +40,7 @@ pub struct Names {
     metrics: Interner<Arc<str>>,
     segments: Interner<(AccountId, Arc<str>)>,
     versions: HashMap<SegmentId, u32>,
-    groups: Sharded<Group, Arc<str>>,
+    groups: GroupTexts,
     texts: HashSet<Arc<str>>,
 }
 
@@ -52,7 +52,7 @@ impl Names {
             metrics: Interner::new(),
             segments: Interner::new(),
             versions: HashMap::new(),
-            groups: Sharded::default(),
+            groups: GroupTexts::default(),
             texts: HashSet::new(),
         }
     }
@@ -88,7 +88,7 @@ impl Names {
 
     /// Remembers the text of a group.
     pub fn name_group(&mut self, name: GroupName) {
-        self.groups.of(&name.group).entry(name.group).or_insert(name.group_key);
+        self.groups.insert(name.group, name.group_key);
     }
 
     /// The definitions as the workers take them. Where an account defines a metric under the name
@@ -99,9 +99,14 @@ impl Names {
         for metric in &definitions.metrics {
             let plan = MetricPlan {
                 metric: MetricId(self.metrics.number(&metric.metric)),
-                denominator: metric.denominator,
-                numerator: metric.numerator,
+                denominator: metric.denominator.event(),
+                numerator: metric.numerator.event(),
                 within_ms: metric.within_ms,
+                by: match metric.by {
+                    GroupBy::Account => By::Account,
+                    GroupBy::Property(_) => By::Group,
+                    GroupBy::Day(_) => By::Day(Zone::default()),
+                },
             };
             let to = match &metric.account_id {
                 Some(account) => &mut own.entry(self.account_id(account)).or_default().1,
@@ -117,12 +122,26 @@ impl Names {
         let plan = |segments: BTreeMap<_, _>, metrics: BTreeMap<_, _>| {
             AccountPlan::new(segments.into_iter().collect(), metrics.into_values().collect())
         };
+        let mut zones = HashMap::new();
+        for (account, zone) in &definitions.zones {
+            let account = self.account_id(account);
+            own.entry(account).or_default();
+            zones.insert(account, zone);
+        }
         let accounts = own.into_iter().map(|(account, (segments, metrics))| {
             let mut all = shared.clone();
             all.extend(metrics);
+            if let Some(zone) = zones.get(&account) {
+                let daily = all.values_mut().filter(|metric| matches!(metric.by, By::Day(_)));
+                daily.for_each(|metric| metric.by = By::Day((*zone).clone()));
+            }
             (account, plan(segments, all))
         });
-        Plan { accounts: accounts.collect(), shared: plan(BTreeMap::new(), shared.clone()) }
+        Plan {
+            accounts: accounts.collect(),
+            shared: plan(BTreeMap::new(), shared.clone()),
+            groups: self.groups.clone(),
+        }
     }
 
     /// Puts the versions of `definitions` in force; a segment that it lacks keeps its last one.
@@ -154,9 +173,12 @@ impl Names {
         self.versions.get(&segment).copied().unwrap_or_default()
     }
 
-    /// The text of a group, if any tick has given it.
+    /// The text of a group, if any tick has given it; that of the whole account is empty.
     pub fn group(&mut self, group: Group) -> Option<Arc<str>> {
-        self.groups.of(&group).get(&group).cloned()
+        match group {
+            Group::NONE => Some("".into()),
+            _ => self.groups.get(group),
+        }
     }
 
     fn account_id(&mut self, account: &Arc<str>) -> AccountId {

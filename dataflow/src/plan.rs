@@ -1,11 +1,14 @@
 //! The definitions in force, by account and ready to be evaluated.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cebe_schemas::definition::Clause;
-use cebe_schemas::id::EventType;
+use cebe_schemas::id::{EventType, Group};
 use cebe_schemas::time::Millis;
+use cebe_schemas::zone::{Zone, day_text};
 
+use crate::operator::sharded::Sharded;
 use crate::row::{AccountId, MetricId, SegmentId};
 
 /// All definitions in force at one logical time.
@@ -15,6 +18,8 @@ pub struct Plan {
     pub accounts: HashMap<AccountId, AccountPlan>,
     /// Of every other account.
     pub shared: AccountPlan,
+    /// What decides between touches of one time.
+    pub groups: GroupTexts,
 }
 
 impl Plan {
@@ -32,6 +37,31 @@ pub struct AccountPlan {
     reads: HashSet<EventType>,
 }
 
+/// The texts of groups, kept at the edge and seldom read by the workers. A text never changes, and
+/// is there before the facts that name its group.
+#[derive(Clone, Default)]
+pub struct GroupTexts(Arc<Mutex<Sharded<Group, Arc<str>>>>);
+
+impl GroupTexts {
+    /// Remembers the text of a group.
+    pub fn insert(&self, group: Group, text: Arc<str>) {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.of(&group).entry(group).or_insert(text);
+    }
+
+    /// The text of a group, if it is a day or any tick has given it.
+    pub fn get(&self, group: Group) -> Option<Arc<str>> {
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.of(&group).get(&group).cloned().or_else(|| text_of_day(group))
+    }
+}
+
+impl std::fmt::Debug for GroupTexts {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("GroupTexts")
+    }
+}
+
 /// A metric of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricPlan {
@@ -43,6 +73,32 @@ pub struct MetricPlan {
     pub numerator: EventType,
     /// Width of the window.
     pub within_ms: Millis,
+    /// What it is by.
+    pub by: By,
+}
+
+/// What a metric is by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The whole account, whatever groups the facts name: [`Group::NONE`].
+    Account,
+    /// The groups that the facts name.
+    Group,
+    /// The days of the touches: [`day_group`].
+    Day(Zone),
+}
+
+/// No hash of a group is likely to be one of these, and one that is has its own text.
+const DAYS: u64 = 0xFFFF_FFFF_0000_0000;
+
+/// The group of all touches of a day.
+pub fn day_group(day: i32) -> Group {
+    Group(DAYS | u64::from(day as u32))
+}
+
+/// The text of a day, if `group` is one.
+fn text_of_day(group: Group) -> Option<Arc<str>> {
+    (group.0 & DAYS == DAYS).then(|| day_text(group.0 as u32 as i32).into())
 }
 
 impl AccountPlan {
@@ -52,8 +108,8 @@ impl AccountPlan {
         metrics.sort_by_key(|metric| metric.metric);
         let mut reads: HashSet<_> =
             metrics.iter().flat_map(|m| [m.denominator, m.numerator]).collect();
-        for (_, Clause::Did { event, .. }) in &segments {
-            reads.insert(*event);
+        for (_, clause) in &segments {
+            clause.selectors(&mut |selector| reads.extend([selector.event()]));
         }
         AccountPlan { segments, metrics, reads }
     }

@@ -7,6 +7,10 @@ use crate::definition::{Definitions, Metric, Segment};
 use crate::identifier::BlockList;
 use crate::time::Millis;
 
+mod clause;
+mod definition;
+mod expand;
+mod field;
 mod parse;
 
 /// Whether events of a source are taken in (`cebe_event_ingestion`, product §3).
@@ -99,14 +103,14 @@ pub enum ControlError {
 }
 
 impl Default for ControlState {
-    /// Every source off, default settings, the shipped metric.
+    /// Every source off, default settings, the shipped metrics.
     fn default() -> ControlState {
         ControlState::with_unlisted(Ingestion::Off)
     }
 }
 
 impl ControlState {
-    /// Every source off, default settings, the shipped metric.
+    /// Every source off, default settings, the shipped metrics.
     pub fn new() -> ControlState {
         ControlState::default()
     }
@@ -117,7 +121,10 @@ impl ControlState {
             unlisted,
             sources: BTreeMap::new(),
             settings: Settings::default(),
-            definitions: Arc::new(Definitions { segments: Vec::new(), metrics: Metric::shipped() }),
+            definitions: Arc::new(Definitions {
+                metrics: Metric::shipped(),
+                ..Definitions::default()
+            }),
         }
     }
 

@@ -4,6 +4,7 @@
 //!
 //! * [`id`]: hashed ids that the dataflow computes with, and the key they are made with.
 //! * [`time`]: logical and event time in epoch milliseconds, RFC 3339 at the edges.
+//! * [`zone`]: days, as an account counts them.
 //! * [`token`]: the secret of an installation, tokens.
 //! * [`identifier`]: phone and email normalisation.
 //! * [`catalogue`]: the event types, compiled from the files `<source>/<event>/<version>.json`.
@@ -37,3 +38,4 @@ pub mod token;
 pub mod topic;
 pub mod verdict;
 pub mod view;
+pub mod zone;

@@ -10,7 +10,7 @@ use cebe_schemas::time::Millis;
 
 use super::person::{Person, Text};
 use crate::view::identity::oracle::Kept;
-use crate::view::person::oracle::{belongs, credit, metrics_of};
+use crate::view::person::oracle::{Raw, belongs, credits, metrics_of, moments, next_change};
 
 /// A row of some view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,19 +85,17 @@ fn of_person(person: &Person, definitions: &Definitions, now: Millis) -> Rows {
     }
     let asserted = asserted(person);
     let mine = || definitions.segments.iter().filter(|s| s.account_id == *account);
-    let defined = mine().filter(|s| belongs(&s.when, events, now));
+    let defined = mine().filter(|s| belongs(&s.when, &raw(person), now));
     let defined: BTreeSet<_> = defined.map(|s| s.segment_id.clone()).collect();
     for segment in asserted.union(&defined) {
         let (account, canonical) = named();
         let (segment, defined) = (segment.clone(), defined.contains(segment));
         rows.insert(Row::Segment { account, segment, canonical, defined });
     }
-    let groups: BTreeSet<_> = events.iter().map(|event| event.group).collect();
     for metric in metrics_of(definitions, account) {
-        rows.extend(groups.iter().filter_map(|group| {
-            let hit = credit(metric, *group, events)?;
+        rows.extend(credits(metric, &raw(person)).into_iter().map(|(group, hit)| {
             let ((account, canonical), metric) = (named(), metric.metric.clone());
-            Some(Row::Rate { account, metric, group: *group, canonical, hit })
+            Row::Rate { account, metric, group, canonical, hit }
         }));
     }
     rows
@@ -131,13 +129,30 @@ fn asserted(person: &Person) -> BTreeSet<Text> {
     all.iter().filter(is_last).filter(|f| f.entered).map(|f| f.segment_id.clone()).collect()
 }
 
-/// The times around which an answer can change by itself.
+fn raw(person: &Person) -> Raw<'_> {
+    let Person { attributes, assertions, events, groups, .. } = person;
+    Raw { attributes, assertions, events, groups }
+}
+
+/// The times at which an answer can change by itself.
 pub fn boundaries(persons: &[Person], definitions: &Definitions) -> BTreeSet<Millis> {
-    let mut widths = vec![0];
-    widths.extend(definitions.segments.iter().filter_map(|segment| match &segment.when {
-        Clause::Did { within_ms, .. } => *within_ms,
-    }));
-    let events = persons.iter().flat_map(|person| &person.events);
-    let ends = events.flat_map(|event| widths.iter().map(|width| event.occurred_at_ms + width));
-    ends.flat_map(|end| [end - 1, end, end + 1]).collect()
+    let mine = judged(persons, definitions);
+    mine.flat_map(|(person, when)| moments(when, &raw(person))).collect()
+}
+
+/// When a person has to be looked at again.
+pub fn next_wakeup(persons: &[Person], definitions: &Definitions, now: Millis) -> Option<Millis> {
+    judged(persons, definitions)
+        .filter_map(|(person, when)| next_change(when, &raw(person), now))
+        .min()
+}
+
+fn judged<'a>(
+    persons: &'a [Person],
+    definitions: &'a Definitions,
+) -> impl Iterator<Item = (&'a Person, &'a Clause)> {
+    persons.iter().flat_map(|person| {
+        let mine = definitions.segments.iter().filter(|s| s.account_id == person.account);
+        mine.map(move |segment| (person, &segment.when))
+    })
 }

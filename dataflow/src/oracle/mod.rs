@@ -12,7 +12,7 @@ use cebe_schemas::id::{Group, Subject};
 use cebe_schemas::time::Millis;
 
 use crate::view::rate::oracle::count;
-use answer::{Key, Row, Rows, answers, boundaries};
+use answer::{Key, Row, Rows, answers, boundaries, next_wakeup};
 use history::History;
 use person::{Text, persons};
 
@@ -71,14 +71,8 @@ impl Oracle {
         let current = answers(&after, &self.definitions, t_ms);
         moments.push(self.moment(t_ms, &history, [&rows, &time_came, &facts_came, &current]));
         moments.retain(|moment| !moment.changes.is_empty());
-        let now = TimedPersons { persons: &after, current: &current };
-        TickOutput { t_ms, moments, next_wakeup_ms: self.next_wakeup(t_ms, &now) }
-    }
-
-    fn next_wakeup(&self, t_ms: Millis, now: &TimedPersons) -> Option<Millis> {
-        let boundaries = boundaries(now.persons, &self.definitions);
-        let differs = |at: &&Millis| answers(now.persons, &self.definitions, **at) != *now.current;
-        boundaries.range(t_ms + 1..).find(differs).copied()
+        let next_wakeup_ms = next_wakeup(&after, &self.definitions, t_ms);
+        TickOutput { t_ms, moments, next_wakeup_ms }
     }
 
     /// `rows`: before; when the time has come; with the new facts; with the new definitions.
@@ -247,12 +241,6 @@ fn forgotten(ticks: &[TickInput], seeker: Subject, at: Millis) -> bool {
             had_named && !by_then.any(|(who, _, when)| who != customer && !erased(who, when))
         })
     })
-}
-
-/// Persons, and what is true of them.
-struct TimedPersons<'a> {
-    persons: &'a [person::Person],
-    current: &'a Rows,
 }
 
 /// The first cause of all that moved these rows.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cebe_schemas::fact::{AssertionFact, AttributeFact, EventFact, TickInput};
+use cebe_schemas::fact::{AssertionFact, AttributeFact, EventFact, GroupName, TickInput};
 use cebe_schemas::id::Subject;
 
 use crate::view::identity::oracle::{Identities, Kept, identities};
@@ -24,6 +24,8 @@ pub struct Person {
     pub assertions: Vec<AssertionFact>,
     pub teams: BTreeSet<(Subject, Text)>,
     pub kept: BTreeSet<Kept>,
+    /// The texts of all groups.
+    pub groups: Vec<GroupName>,
 }
 
 /// The persons after `ticks`.
@@ -77,6 +79,7 @@ pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
         person.events.sort();
         let shortlex = person.members.values().min_by_key(|id| (id.len(), id.as_bytes()));
         person.canonical = shortlex.cloned().unwrap_or_default();
+        person.groups = ticks.iter().flat_map(|tick| tick.groups.clone()).collect();
     }
     persons.into_values().filter(|person| !person.members.is_empty()).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cebe_schemas::definition::{About, Clause, Definitions, Metric, Segment};
+use cebe_schemas::definition::{About, Clause, Definitions, GroupBy, Metric, Segment};
 use cebe_schemas::fact::{
     AssertionFact, AttributeFact, AttributeValue, EventFact, GroupName, Identifier,
     IdentifierValue, Known, Linking, MergeFact, Stamp, TickInput,
@@ -161,7 +161,7 @@ fn group(account: usize, group: usize) -> Option<GroupName> {
 pub fn definitions(which: usize) -> Arc<Definitions> {
     let segment = |account: usize, id: &str, version, event: usize, at_least, within_ms| {
         let event = EventType::named(EVENTS[event]);
-        let when = Clause::Did { event, at_least, within_ms };
+        let when = Clause::did(event, at_least, within_ms);
         let account_id = ACCOUNTS[account].into();
         Arc::new(Segment {
             account_id,
@@ -178,8 +178,9 @@ pub fn definitions(which: usize) -> Arc<Definitions> {
                 metric: name.into(),
                 version: 1,
                 about: About::default(),
-                denominator: EventType::named(EVENTS[denominator]),
-                numerator: EventType::named(EVENTS[numerator]),
+                by: GroupBy::Property("group".into()),
+                denominator: EventType::named(EVENTS[denominator]).into(),
+                numerator: EventType::named(EVENTS[numerator]).into(),
                 within_ms,
             })
         };
@@ -199,7 +200,7 @@ pub fn definitions(which: usize) -> Arc<Definitions> {
             vec![metric(Some(1), "clicks", 2, 2, 0), metric(None, "reply_rate", 1, 0, 10)],
         ),
     };
-    Arc::new(Definitions { segments, metrics })
+    Arc::new(Definitions { segments, metrics, ..Definitions::default() })
 }
 
 /// Makes the inputs of a history, tick by tick.

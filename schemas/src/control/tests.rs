@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::definition::Clause;
-use crate::id::EventType;
+use crate::definition::{About, Clause, Did, GroupBy, Selector};
+use crate::zone::Zone;
 
 fn apply(state: &mut ControlState, record: Value) -> Result<Applied, ControlError> {
     state.apply(record.to_string().as_bytes())
@@ -34,7 +34,11 @@ fn everything_is_off_by_default() {
     assert_eq!(*state.settings(), Settings::default());
     let definitions = state.definitions();
     assert!(definitions.segments.is_empty());
-    assert_eq!(definitions.metrics, [Arc::new(Metric::reply_rate())]);
+    let names: Vec<_> = definitions.metrics.iter().map(|m| &*m.metric).collect();
+    let ads = ["ads_conversion", "ads_conversion_daily"];
+    let replies = ["reply_rate", "reply_rate_daily", "reply_rate_delivered", "reply_rate_read"];
+    assert_eq!(names, [&ads[..], &replies].concat());
+    assert!(names.is_sorted());
 }
 
 #[test]
@@ -64,11 +68,8 @@ fn segments_are_put_replaced_and_removed() {
         account_id: "a".into(),
         segment_id: "s".into(),
         version: 1,
-        when: Clause::Did {
-            event: EventType::named("broadcast.replied"),
-            at_least: 2,
-            within_ms: Some(30 * 86_400_000),
-        },
+        when: Clause::did(Selector::named("broadcast.replied"), 2, Some(30 * 86_400_000)),
+        about: About { definition: did().to_string().into(), ..About::default() },
     };
     assert_eq!(state.definitions().segments, [Arc::new(segment.clone())]);
     let held = state.definitions();
@@ -82,10 +83,7 @@ fn segments_are_put_replaced_and_removed() {
         state.definitions().segments.iter().map(|s| (s.segment_id.to_string(), s.version)).collect()
     };
     assert_eq!(ids(&state), [("a".to_owned(), 1), ("s".to_owned(), 2)]);
-    assert_eq!(
-        state.definitions().segments[1].when,
-        Clause::Did { event: EventType::named("x"), at_least: 1, within_ms: None }
-    );
+    assert_eq!(state.definitions().segments[1].when, Clause::did(Selector::named("x"), 1, None));
     let remove = json!({"remove_segments": [{"account_id": "a", "segment_id": "s"}]});
     assert!(apply(&mut state, remove.clone()).unwrap().definitions_changed);
     assert_eq!(ids(&state), [("a".to_owned(), 1)]);
@@ -98,15 +96,33 @@ fn metrics() {
     let metric = json!({"metric": "read_rate", "account_id": "a", "denominator": "broadcast.delivered",
         "numerator": "broadcast.read", "group_by": "broadcast_id", "within": "24h"});
     assert!(apply(&mut state, json!({"metrics": [metric]})).unwrap().definitions_changed);
-    let metrics = state.definitions().metrics.clone();
-    assert_eq!(metrics[0], Arc::new(Metric::reply_rate()));
-    assert_eq!((&*metrics[1].metric, metrics[1].within_ms), ("read_rate", 86_400_000));
-    let mut wrong = metric.clone();
-    wrong["group_by"] = json!("city");
-    check_refused(json!({"metrics": [metric, wrong]}), "/metrics/1/group_by");
-    let mut wrong = metric.clone();
-    wrong["where"] = json!([]);
-    check_refused(json!({"metrics": [wrong]}), "/metrics/0/where");
+    let found = |state: &ControlState| {
+        let definitions = state.definitions();
+        let found = definitions.metrics.iter().find(|m| &*m.metric == "read_rate").cloned();
+        found.unwrap()
+    };
+    assert_eq!(found(&state).within_ms, 86_400_000);
+    assert_eq!(found(&state).by, GroupBy::Property("broadcast_id".into()));
+    assert_eq!(found(&state).numerator.name(), "broadcast.read");
+    let mut whole = metric.clone();
+    whole["group_by"] = json!(null);
+    whole["where"] = json!([{"property": "channel", "eq": "wa"}]);
+    whole["version"] = json!(2);
+    apply(&mut state, json!({"metrics": [whole]})).unwrap();
+    assert_eq!((found(&state).by.clone(), found(&state).version), (GroupBy::Account, 2));
+    assert_eq!(found(&state).denominator.filters().len(), 1);
+    assert!(found(&state).numerator.filters().is_empty());
+    for (name, value, pointer) in [
+        ("group_by", json!(5), "/metrics/1/group_by"),
+        ("where", json!({}), "/metrics/1/where"),
+        ("numerator_where", json!([{"property": "p", "is": 1}]), "/metrics/1/numerator_where/0/is"),
+        ("account_id", json!(null), "/metrics/1/account_id"),
+        ("within", json!(null), "/metrics/1/within"),
+    ] {
+        let mut wrong = metric.clone();
+        wrong[name] = value;
+        check_refused(json!({"metrics": [metric, wrong]}), pointer);
+    }
 }
 
 #[test]
@@ -116,7 +132,11 @@ fn settings_are_changed_one_by_one() {
         "dedup_horizon": "10d", "retention_months": 12, "time_zones": {"a": "Asia/Makassar"},
         "strict_sources": ["cdp"], "hashed_key_sources": ["ads"]});
     let applied = apply(&mut state, json!({"settings": all})).unwrap();
-    assert_eq!(applied, Applied { settings_changed: true, ..Applied::default() });
+    // Zones are part of what metrics by day are.
+    let changed =
+        Applied { settings_changed: true, definitions_changed: true, ..Applied::default() };
+    assert_eq!(applied, changed);
+    assert_eq!(state.definitions().zones.get("a"), Zone::named("Asia/Makassar").as_ref());
     let expect = Settings {
         max_customers_per_identifier: 3,
         max_customers_per_person: 50,
@@ -156,12 +176,53 @@ fn what_is_wrong_is_named_and_nothing_changes() {
         (segment(json!({"then": 0})), "/segments/1/then"),
         (segment(json!({"when": null})), "/segments/1/when"),
         (segment(json!({"when": {"at_least": 1}})), "/segments/1/when/did"),
+        (segment(json!({"when": {"eq": 1}})), "/segments/1/when/attribute"),
+        (segment(json!({"when": {}})), "/segments/1/when"),
+        (segment(json!({"when": {"xor": []}})), "/segments/1/when/xor"),
+        (segment(json!({"when": {"did": "x", "all": []}})), "/segments/1/when/did"),
+        (segment(json!({"when": {"did": "x", "eq": 1}})), "/segments/1/when/eq"),
+        (segment(json!({"when": {"all": {}}})), "/segments/1/when/all"),
+        (
+            segment(json!({"when": {"all": [{"did": "x"}, {"any": [{"not": {"did": ""}}]}]}})),
+            "/segments/1/when/all/1/any/0/not/did",
+        ),
+        (segment(json!({"when": {"attribute": "a"}})), "/segments/1/when"),
+        (segment(json!({"when": {"attribute": "a", "eq": null}})), "/segments/1/when/eq"),
+        (segment(json!({"when": {"attribute": "a", "in": [1, []]}})), "/segments/1/when/in/1"),
+        (segment(json!({"when": {"attribute": "a", "exists": 1}})), "/segments/1/when/exists"),
+        (segment(json!({"when": {"attribute": "a", "prefix": 1}})), "/segments/1/when/prefix"),
+        (segment(json!({"when": {"attribute": "phone", "ne": "1"}})), "/segments/1/when/ne"),
+        (segment(json!({"when": {"in_segment": ""}})), "/segments/1/when/in_segment"),
+        (
+            segment(json!({"when": {"did": "x", "where": [{"property": "p"}]}})),
+            "/segments/1/when/where/0",
+        ),
+        (
+            segment(json!({"when": {"did": "x", "where": [{"eq": 1}]}})),
+            "/segments/1/when/where/0/property",
+        ),
+        (
+            segment(json!({"when": {"did": "x", "exactly": 1, "at_most": 1}})),
+            "/segments/1/when/exactly",
+        ),
+        (
+            segment(json!({"when": {"did": "x", "at_least": 2, "at_most": 1}})),
+            "/segments/1/when/at_most",
+        ),
+        (
+            segment(json!({"when": {"did": "x", "then": "y", "then_not": "z"}})),
+            "/segments/1/when/then_not",
+        ),
+        (segment(json!({"when": {"did": "x", "then_not": "z"}})), "/segments/1/when/within"),
+        (segment(json!({"when": {"did": "x", "same": "p"}})), "/segments/1/when/same"),
+        (segment(json!({"when": {"did": "x", "recent": "1d"}})), "/segments/1/when/recent"),
         (segment(json!({"when": {"did": "x", "at_least": 0}})), "/segments/1/when/at_least"),
         (segment(json!({"when": {"did": "x", "at_least": 1.5}})), "/segments/1/when/at_least"),
         (segment(json!({"when": {"did": "x", "within": "30 days"}})), "/segments/1/when/within"),
         (segment(json!({"when": {"did": "x", "within": 30}})), "/segments/1/when/within"),
         (json!({"remove_segments": [{"segment_id": "s"}]}), "/remove_segments/0/account_id"),
         (json!({"settings": {"horizon": 1}}), "/settings/horizon"),
+        (json!({"settings": {"time_zones": {"a": "Asia/Atlantis"}}}), "/settings/time_zones/a"),
         (json!({"settings": {"retention_months": 0}}), "/settings/retention_months"),
         (json!({"settings": {"retention_months": "24"}}), "/settings/retention_months"),
         (json!({"settings": {"block_list": ["a", ""]}}), "/settings/block_list/1"),
@@ -173,22 +234,96 @@ fn what_is_wrong_is_named_and_nothing_changes() {
     assert_eq!(state.apply(b"{\n x"), Err(ControlError::NotJson { line: 2, column: 2 }));
 }
 
+fn when(id: &str, when: Value) -> Value {
+    json!({"segment_id": id, "account_id": "a", "when": when})
+}
+
+fn parsed(given: Value) -> Clause {
+    let mut state = ControlState::new();
+    apply(&mut state, json!({"segments": [when("s", given)]})).unwrap();
+    state.definitions().segments[0].when.clone()
+}
+
 #[test]
-fn operators_to_come_are_named() {
-    let with =
-        |when: Value| json!({"segments": [{"segment_id": "s", "account_id": "a", "when": when}]});
-    for (when, pointer) in [
-        (json!({"all": []}), "all"),
-        (json!({"attribute": "city", "eq": "Depok"}), "attribute"),
-        (json!({"did": "x", "then": "y"}), "then"),
-        (json!({"did": "x", "at_most": 1}), "at_most"),
-        (json!({"did": "x", "where": []}), "where"),
-        (json!({"in_segment": "vip"}), "in_segment"),
-    ] {
-        let message = check_refused(with(when), &format!("/segments/0/when/{pointer}"));
-        assert_eq!(message, format!("`{pointer}` is not supported yet"));
+fn counts_and_sequences() {
+    let did = |given: Value| match parsed(given) {
+        Clause::Did(did) => did,
+        other => panic!("{other:?}"),
+    };
+    let counts = |given: Value| {
+        let Did { at_least, at_most, .. } = did(given);
+        (at_least, at_most)
+    };
+    assert_eq!(counts(json!({"did": "x"})), (1, u32::MAX));
+    assert_eq!(counts(json!({"did": "x", "at_most": 2})), (0, 2));
+    assert_eq!(counts(json!({"did": "x", "at_least": 1, "at_most": 2})), (1, 2));
+    assert_eq!(counts(json!({"did": "x", "exactly": 0})), (0, 0));
+    let sequence = did(json!({"did": "x", "then_not": "y", "within": "2ms", "recent": "1s",
+        "same": "p", "then_where": [{"property": "q", "gt": 1}]}));
+    assert_eq!(sequence.within_ms, Some(1000));
+    let then = sequence.then.unwrap();
+    assert_eq!((then.within_ms, then.same_group, then.is_missing), (Some(2), true, true));
+    assert_eq!((sequence.event.filters().len(), then.event.filters().len()), (0, 1));
+    assert_eq!(sequence.event.grouping().unwrap().property(), "p");
+}
+
+#[test]
+fn segments_are_expanded_and_again_when_others_change() {
+    let mut state = ControlState::new();
+    let in_segment = |id: &str| json!({"in_segment": id});
+    let expanded = |state: &ControlState| match &state.definitions().segments[0].when {
+        Clause::InSegment { defined, .. } => defined.as_deref().cloned(),
+        other => panic!("{other:?}"),
+    };
+    apply(&mut state, json!({"segments": [when("a", in_segment("b"))]})).unwrap();
+    assert_eq!(expanded(&state), None);
+    let b = json!({"all": [{"did": "x"}]});
+    apply(&mut state, json!({"segments": [when("b", b.clone())]})).unwrap();
+    assert_eq!(expanded(&state), Some(parsed(b)));
+    // Another account's segment of that name is another segment.
+    let other = json!({"segment_id": "b", "account_id": "z", "when": {"did": "y"}});
+    apply(&mut state, json!({"segments": [other]})).unwrap();
+    assert_ne!(expanded(&state), Some(parsed(json!({"did": "y"}))));
+    apply(&mut state, json!({"remove_segments": [{"account_id": "a", "segment_id": "b"}]}))
+        .unwrap();
+    assert_eq!(expanded(&state), None);
+}
+
+#[test]
+fn cycles_and_endless_segments_are_refused() {
+    let refer =
+        |id: &str, to: &str| when(id, json!({"any": [{"did": "x"}, {"not": {"in_segment": to}}]}));
+    let pointer = |at: usize| format!("/segments/{at}/when/any/1/not/in_segment");
+    let message = check_refused(json!({"segments": [refer("a", "a")]}), &pointer(0));
+    assert_eq!(message, "is a cycle: a → a");
+    let ring = json!({"segments": [refer("c", "a"), refer("a", "b"), refer("b", "c")]});
+    let message = check_refused(ring, &pointer(1));
+    assert_eq!(message, "is a cycle: a → b → c → a");
+    let mut state = ControlState::new();
+    apply(&mut state, json!({"segments": [refer("a", "b")]})).unwrap();
+    let Err(ControlError::Invalid { pointer: found, message }) =
+        apply(&mut state, json!({"segments": [refer("y", "z"), refer("b", "a")]}))
+    else {
+        panic!("a cycle is accepted");
+    };
+    assert_eq!((found, &*message), (pointer(1), "is a cycle: b → a → b"));
+    // Whatever the order in which they are looked at.
+    for last in [0, 39] {
+        let name = |n: i32| format!("s{:02}", if last == 0 { n } else { 40 - n });
+        let chain: Vec<_> = (0..40).map(|n| refer(&name(n), &name(n + 1))).collect();
+        let refused = apply(&mut ControlState::new(), json!({"segments": chain}));
+        assert!(refused.unwrap_err().to_string().contains("a chain of more than"));
     }
-    let message =
-        check_refused(with(json!({"did": "x", "atleast": 1})), "/segments/0/when/atleast");
-    assert!(!message.contains("yet"), "{message}");
+    let double = |n: i32| {
+        let next = format!("s{:02}", n + 1);
+        when(&format!("s{n:02}"), json!({"all": [{"in_segment": next}, {"in_segment": next}]}))
+    };
+    let many: Vec<_> = (0..30).map(double).collect();
+    let refused = apply(&mut ControlState::new(), json!({"segments": many}));
+    assert!(refused.unwrap_err().to_string().contains("clauses once it is expanded"));
+    let deep = (0..20).fold(json!({"did": "x"}), |inner, _| json!({"not": inner}));
+    check_refused(
+        json!({"segments": [when("s", deep)]}),
+        &format!("/segments/0/when{}", "/not".repeat(16)),
+    );
 }

@@ -72,6 +72,7 @@ impl Person {
             attributes: &self.attributes,
             assertions: &self.assertions,
             events: &self.events,
+            groups: &plan.groups,
         };
         let next = evaluate(&known, plan.of(canonical.account), now, &mut truths);
         let defined = truths.len();

@@ -1,17 +1,21 @@
-//! Everything that is true of one person, from the person's events, by one pure function.
+//! Everything that is true of one person, from what is known of it, by one pure function.
+//!
+//! * `segment`: whether a clause is true, and until when it surely stays so.
+//! * `rate`: the groups that a person was touched by, and those that it answered.
 
 use std::sync::Arc;
 
-use cebe_schemas::definition::Clause;
 use cebe_schemas::fact::{AttributeFact, AttributeValue, EventFact};
 use cebe_schemas::id::{EventType, Group};
 use cebe_schemas::time::Millis;
 
-use crate::plan::{AccountPlan, MetricPlan};
+use crate::plan::{AccountPlan, GroupTexts};
 use crate::row::{Assertion, MetricId, SegmentId};
 
 #[cfg(test)]
 pub mod oracle;
+mod rate;
+mod segment;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +27,8 @@ pub struct Known<'a> {
     pub assertions: &'a [Arc<Assertion>],
     /// All events, sorted.
     pub events: &'a [EventFact],
+    /// The texts of the groups that they name.
+    pub groups: &'a GroupTexts,
 }
 
 impl Known<'_> {
@@ -31,6 +37,12 @@ impl Known<'_> {
         let to = self.attributes.partition_point(|fact| &*fact.name <= name);
         let last = self.attributes[..to].last().filter(|fact| &*fact.name == name)?;
         last.value.as_deref()
+    }
+
+    /// Whether the last statement of all members asserts a segment.
+    pub fn is_asserted(&self, segment_id: &str) -> bool {
+        let same = |assertion: &&Arc<Assertion>| &*assertion.segment_id == segment_id;
+        self.assertions.iter().rfind(same).is_some_and(|last| last.entered)
     }
 
     /// Segments that the last statement of all members asserts, in no order.
@@ -65,8 +77,9 @@ pub enum Truth {
     },
 }
 
-/// Pushes what the definitions of `plan` make true of a person at `now_ms`, sorted, and returns when
-/// that next changes by itself, if it does.
+/// Pushes what the definitions of `plan` make true of a person at `now_ms`, sorted, and returns the
+/// least of the times that [`segment::holds`] gives for the segments: until then nothing changes by
+/// itself, and never if there is none.
 pub fn evaluate(
     known: &Known,
     plan: &AccountPlan,
@@ -74,77 +87,19 @@ pub fn evaluate(
     truths: &mut Vec<Truth>,
 ) -> Option<Millis> {
     let mut next_change = None;
-    for (segment, clause) in plan.segments() {
-        let (holds, until) = holds(clause, known, now_ms);
+    for (id, clause) in plan.segments() {
+        let (holds, until) = segment::holds(clause, known, now_ms);
         if holds {
-            truths.push(Truth::Segment(*segment));
+            truths.push(Truth::Segment(*id));
         }
         next_change = next_change.into_iter().chain(until).min();
     }
     for metric in plan.metrics() {
-        rate(metric, known.events, truths);
+        rate::rate(metric, known, truths);
     }
     debug_assert!(truths.is_sorted());
     debug_assert!(next_change.is_none_or(|next| next > now_ms));
     next_change
-}
-
-/// Whether `clause` is true at `now`, and when that next changes by itself.
-fn holds(clause: &Clause, known: &Known, now: Millis) -> (bool, Option<Millis>) {
-    let Clause::Did { event, at_least, within_ms } = clause;
-    // Events left of the window can never matter again.
-    let current =
-        |e: &&EventFact| within_ms.is_none_or(|w| e.occurred_at_ms > now.saturating_sub(w));
-    let mut times: Vec<_> =
-        of_type(known.events, *event).iter().filter(current).map(|e| e.occurred_at_ms).collect();
-    times.sort_unstable();
-    did(&times, now, (*at_least).max(1) as usize, |t| {
-        within_ms.map_or(Millis::MAX, |width| t.saturating_add(width))
-    })
-}
-
-/// Whether at least `n` of `times` (sorted, none past its end yet) count at `now`: each does from
-/// itself until just before its `end`, which is `MAX` for never.
-fn did(
-    times: &[Millis],
-    now: Millis,
-    n: usize,
-    end: impl Fn(Millis) -> Millis,
-) -> (bool, Option<Millis>) {
-    let mut begun = times.partition_point(|t| *t <= now);
-    if begun < n {
-        // False until one begins before the (n − 1)-th before it has ended.
-        let completes = |last: &usize| times[*last] < end(times[last + 1 - n]);
-        let next = (begun.max(n - 1)..times.len()).find(completes);
-        return (false, next.map(|last| times[last]));
-    }
-    // True until the n-th latest ends, unless later ones take over by then.
-    let mut until = end(times[begun - n]);
-    while begun < times.len() && times[begun] <= until {
-        begun += 1;
-        until = end(times[begun - n]);
-    }
-    (true, (until < Millis::MAX).then_some(until))
-}
-
-/// Pushes one row for each group with a denominator event.
-fn rate(metric: &MetricPlan, events: &[EventFact], truths: &mut Vec<Truth>) {
-    let numerators = of_type(events, metric.numerator);
-    for touches in of_type(events, metric.denominator).chunk_by(|a, b| a.group == b.group) {
-        let group = touches[0].group;
-        if group == Group::NONE {
-            continue;
-        }
-        // The latest touch before it opens the window that ends last.
-        let credited = |numerator: &EventFact| {
-            let at = numerator.occurred_at_ms;
-            let before = touches.partition_point(|touch| touch.occurred_at_ms <= at);
-            let latest = before.checked_sub(1).map(|i| touches[i].occurred_at_ms);
-            latest.is_some_and(|touch| at.saturating_sub(touch) <= metric.within_ms)
-        };
-        let hit = of_group(numerators, group).iter().any(credited);
-        truths.push(Truth::Rate { metric: metric.metric, group, hit });
-    }
 }
 
 /// The events of one type, out of sorted ones.
