@@ -8,6 +8,11 @@ mod judge;
 
 pub use judge::Judge;
 
+/// Whether `record` is a JSON object, by the rules that make any other `malformed_json`.
+pub fn is_readable(record: &[u8]) -> bool {
+    matches!(crate::json::parse(record), Ok(crate::json::Node::Object(_)))
+}
+
 /// What one record is, before dedup.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {

@@ -53,6 +53,15 @@ impl System {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Every table and every feed, compared with what the bound input gives.
+    pub fn verify(&self) -> anyhow::Result<()> {
+        let output = self.cebe(&["verify"])?;
+        let (report, error) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "cebe verify: {error}{report}");
+        Ok(())
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         for line in self.services.env().lines() {

@@ -138,9 +138,10 @@ impl Topics {
         format!("{}{source_module}", self.events_prefix)
     }
 
-    /// The source whose live events `topic` carries; none for any other topic.
+    /// The source whose live events `topic` carries; none for any other topic. A topic that ends
+    /// with the prefix holds records of no source: `eval` has them, Kafka is not read there.
     pub fn source_module<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        topic.strip_prefix(&self.events_prefix).filter(|source| !source.is_empty())
+        topic.strip_prefix(&self.events_prefix)
     }
 }
 

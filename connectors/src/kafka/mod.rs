@@ -6,10 +6,13 @@
 //! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
 //! * [`source`]: the records of `cebe.events.*` and `cebe.control`, in the order of the bindings.
 //! * [`control`]: appends a control record.
+//! * [`bindings`] and [`feed`]: what is bound and what is out, for readers that take no part.
 
 pub mod binding_log;
+pub mod bindings;
 pub mod client;
 pub mod control;
+pub mod feed;
 pub(crate) mod reader;
 pub mod source;
 pub mod topics;

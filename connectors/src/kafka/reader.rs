@@ -1,4 +1,4 @@
-//! Reads a topic of one partition in order, and tells where it ends.
+//! Reads one partition of a topic in order, and tells where it ends.
 
 use std::time::Duration;
 
@@ -30,6 +30,16 @@ impl TopicReader {
         topic: &str,
         offset: Offset,
     ) -> Result<TopicReader, ClientError> {
+        TopicReader::open_at(options, topic, 0, offset)
+    }
+
+    /// Begins at `offset` of one partition.
+    pub(crate) fn open_at(
+        options: &KafkaOptions,
+        topic: &str,
+        partition: i32,
+        offset: Offset,
+    ) -> Result<TopicReader, ClientError> {
         let consumer = options.consumer(&[("enable.partition.eof", "true")])?;
         // Without knowing the leader first, the client looks for it only once a second.
         with_retries(|| {
@@ -38,7 +48,7 @@ impl TopicReader {
         })?;
         let mut assignment = TopicPartitionList::new();
         assignment
-            .add_partition_offset(topic, 0, offset)
+            .add_partition_offset(topic, partition, offset)
             .and_then(|()| consumer.assign(&assignment))
             .map_err(ClientError::on(format!("read {topic}")))?;
         Ok(TopicReader { consumer, topic: topic.to_owned(), complaints: Quiet::default() })
@@ -78,10 +88,19 @@ impl TopicReader {
         options: &KafkaOptions,
         topic: &str,
     ) -> Result<(i64, i64), ClientError> {
+        TopicReader::watermarks_of(options, topic, 0)
+    }
+
+    /// The same of one partition.
+    pub(crate) fn watermarks_of(
+        options: &KafkaOptions,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(i64, i64), ClientError> {
         let consumer = options.consumer(&[])?;
         with_retries(|| {
             let action = ClientError::on(format!("find the end of {topic}"));
-            consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)).map_err(action)
+            consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_err(action)
         })
     }
 }

@@ -54,7 +54,8 @@ pub fn list_sources(
     let metadata =
         consumer.fetch_metadata(None, timeout).map_err(ClientError::on("list the topics"))?;
     let names = metadata.topics().iter().map(|topic| topic.name());
-    Ok(names.filter_map(|name| options.topics.source_module(name)).map(str::to_owned).collect())
+    let sources = names.filter_map(|name| options.topics.source_module(name));
+    Ok(sources.filter(|source| !source.is_empty()).map(str::to_owned).collect())
 }
 
 fn new_topic<'a>(name: &'a str, topic: &Topic, retention_ms: &'a str) -> NewTopic<'a> {

@@ -3,7 +3,9 @@
 mod command;
 mod config;
 mod engine;
+mod eval;
 mod logging;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +45,10 @@ enum Command {
     /// Read and check event schemas.
     #[command(subcommand)]
     Schema(command::schema::Schema),
+    /// Say what the engine would make of a file of events: no Kafka, no ClickHouse, no settings.
+    Eval(command::eval::Args),
+    /// Compare every table and every feed with what the bound input gives, evaluated again.
+    Verify(command::verify::Args),
     /// Print the settings in force, secrets left out.
     Config,
 }
@@ -67,6 +73,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Segment(segment) => command::segment::run(config, segment),
         Command::Replay(args) => command::replay::run(config, args),
         Command::Schema(schema) => command::schema::run(&config, schema),
+        Command::Eval(args) => command::eval::run(&config, &args),
+        Command::Verify(args) => command::verify::run(&config, &args),
         Command::Config => {
             print!("{}", config.without_secrets()?);
             Ok(ExitCode::SUCCESS)

@@ -159,6 +159,7 @@ pub fn err1_clickhouse_down_buffers(system: &System) -> anyhow::Result<()> {
     cebe_dev::clickhouse::start(system.services.options())?;
     read_through(system, before + published.len() as u64)?;
     equal_to_oracle(system, "err1-", &published)?;
+    system.verify()?;
     engine.stop()
 }
 
@@ -227,6 +228,7 @@ pub fn kill_9_under_load(system: &System) -> anyhow::Result<()> {
         *counts.entry(verdict).or_default() += n;
     }
     ensure!(verdicts(system)? == counts, "{:?} is not {counts:?}", verdicts(system)?);
+    system.verify()?;
     engine.stop()
 }
 
@@ -300,4 +302,51 @@ fn signal(engine: &Engine, signal: &str) -> anyhow::Result<()> {
     let status = Command::new("kill").args([signal, &engine.pid().to_string()]).status()?;
     ensure!(status.success(), "kill {signal} failed");
     Ok(())
+}
+
+/// `cebe verify` reports a row that no input gives, a row that is gone, and the feed as untouched.
+pub fn verify_finds_a_tampered_row(system: &System) -> anyhow::Result<()> {
+    let engine = system.engine()?;
+    sources_on(system)?;
+    let before = records_read(system)?;
+    system.publish(&[message("cdp", event("verify", "cdp", "customer.updated", "k", "1"))])?;
+    read_through(system, before + 1)?;
+    engine.stop()?;
+    system.verify()?;
+    let fake = "INSERT INTO cebe.landing_segments SELECT 'verify', 'vip', '1', 'entered', 'event', 1, \
+                min(complete_through), 4294967295, 0 FROM cebe.frontier";
+    system.services.query(fake)?;
+    system
+        .services
+        .query("ALTER TABLE cebe.landing_identities DELETE WHERE account_id = 'verify' SETTINGS mutations_sync = 1")?;
+    let output = system.cebe(&["verify", "--json"])?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let of = |name: &str| {
+        let all = report["comparisons"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|one| one["name"] == name).unwrap_or_default()
+    };
+    for name in ["view segment_members_as_of", "view segment_members", "view segment_changes"] {
+        let comparison = of(name);
+        ensure!(comparison["differences"] == 1, "{name}: {comparison}");
+        let found = comparison["first"]["found"].as_str().unwrap_or_default();
+        ensure!(found.contains("\"vip\"") && comparison["first"]["expected"].is_null(), "{found}");
+    }
+    let gone = of("view identities_as_of");
+    ensure!(gone["differences"] == 1 && gone["first"]["found"].is_null(), "{gone}");
+    for name in ["view identities", "view customers", "feed segments", "feed identities"] {
+        ensure!(of(name)["differences"] == 0, "{name}: {}", of(name));
+    }
+    // As it was, for the cases after this one.
+    let now = "INSERT INTO cebe.landing_identities SELECT account_id, qontak_customer_id, '', \
+               customer_id, 'event', version, 0, 0 FROM cebe.state_identities \
+               WHERE account_id = 'verify'";
+    system.services.query(now)?;
+    for table in ["landing_segments", "state_segment_members", "state_customer_segments"] {
+        let delete = format!(
+            "ALTER TABLE cebe.{table} DELETE WHERE account_id = 'verify' SETTINGS mutations_sync = 1"
+        );
+        system.services.query(&delete)?;
+    }
+    system.verify()
 }

@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 9] = [
+const CASES: [(&str, Case); 10] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -23,6 +23,7 @@ const CASES: [(&str, Case); 9] = [
     ("kill_9_under_load", cases::kill_9_under_load),
     ("second_engine_is_refused", cases::second_engine_is_refused),
     ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),
+    ("verify_finds_a_tampered_row", cases::verify_finds_a_tampered_row),
 ];
 
 fn main() {

@@ -92,7 +92,9 @@ fn look(
         consumer.fetch_metadata(None, TIMEOUT).map_err(ClientError::on("list the topics"))?;
     let mut found = Vec::new();
     for topic in metadata.topics() {
-        if topic.name() != topics.control && topics.source_module(topic.name()).is_none() {
+        if topic.name() != topics.control
+            && topics.source_module(topic.name()).is_none_or(str::is_empty)
+        {
             continue;
         }
         let name: Arc<str> = topic.name().into();

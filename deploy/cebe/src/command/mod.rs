@@ -1,11 +1,13 @@
 //! One file a subcommand, and what several of them need.
 
+pub mod eval;
 pub mod migrate;
 pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod segment;
 pub mod source;
+pub mod verify;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

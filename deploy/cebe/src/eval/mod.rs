@@ -1,0 +1,64 @@
+//! The engine without its surroundings: ticks in, rows out, nothing kept. The adapter and the
+//! dataflow are those of `cebe run`.
+//!
+//! * [`bound`]: ticks as a file: what an engine has bound.
+//! * [`line`] and [`lines`]: a file of events as ticks.
+//! * [`Evaluation`]: a tick in, its rows out.
+//! * [`views`]: rows folded into what the analysts' views hold; pure. [`rows`]: their columns.
+//! * [`files`]: the views as files.
+
+pub mod bound;
+pub mod files;
+mod line;
+pub mod lines;
+pub mod rows;
+mod tick;
+pub mod views;
+
+use cebe_connectors::adapter::Adapter;
+use cebe_connectors::kafka::Topics;
+use cebe_connectors::key_index::memory::MemoryKeyIndex;
+use cebe_connectors::out::change_row::from_change;
+use cebe_dataflow::Dataflow;
+use cebe_schemas::change::Moment;
+use cebe_schemas::control::ControlState;
+use cebe_schemas::row::Row;
+use cebe_schemas::verdict::Judge;
+
+pub use tick::Tick;
+
+/// Adapter and dataflow, in memory.
+pub struct Evaluation {
+    adapter: Adapter<MemoryKeyIndex>,
+    dataflow: Dataflow,
+}
+
+impl Evaluation {
+    /// Starts in the state `control`, which is in force before the first tick.
+    pub fn start(
+        judge: Judge,
+        control: ControlState,
+        workers: usize,
+    ) -> anyhow::Result<Evaluation> {
+        let adapter = Adapter::new(judge, Topics::default(), MemoryKeyIndex::default(), control);
+        Ok(Evaluation { adapter, dataflow: Dataflow::start(workers)? })
+    }
+
+    /// All rows that the engine would publish for `tick`, not yet numbered. Rows of one key are in
+    /// order of time.
+    pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Row>> {
+        let mut adapted = self.adapter.adapt(tick.t_ms, tick.first_ordinal, &tick.records)?;
+        let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
+        let mut rows = adapted.rows;
+        for Moment { t_ms, changes } in output.moments {
+            let keys = self.adapter.token_keys();
+            rows.extend(changes.into_iter().map(|change| from_change(change, t_ms, keys)));
+        }
+        Ok(rows)
+    }
+
+    /// The control state after the last tick.
+    pub fn control(&self) -> &ControlState {
+        self.adapter.control()
+    }
+}

@@ -1,0 +1,175 @@
+//! The bound input, evaluated: one file a view, one a partition of each feed.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use cebe_connectors::binding::{Binding, Digest, LOGIC_VERSION};
+use cebe_connectors::out::numbered::number;
+use cebe_schemas::control::ControlState;
+use cebe_schemas::row::{DefinitionRow, Row};
+use cebe_schemas::time::{Millis, format_rfc3339, minus_months};
+use cebe_schemas::verdict::Judge;
+use cebe_schemas::view::View;
+use serde_json::{Value, json};
+
+use crate::eval::bound::BoundLines;
+use crate::eval::views::Views;
+use crate::eval::{Evaluation, Tick, files};
+
+/// The months for which ClickHouse keeps events.
+const KEPT_MONTHS: u32 = 24;
+
+/// Files of expected rows.
+pub struct Expected {
+    folder: PathBuf,
+    feeds: BTreeMap<(View, u32), BufWriter<File>>,
+}
+
+/// The columns of the view `events` that are compared, in this order. `properties` is a copy of a
+/// part of `payload`, `ingested_at` is the loader's own.
+pub const EVENT_COLUMNS: [&str; 16] = [
+    "account_id",
+    "team_id",
+    "source_module",
+    "event_name",
+    "schema_version",
+    "idempotency_key",
+    "qontak_customer_id",
+    "occurred_at",
+    "received_at",
+    "payload",
+    "identifier_tokens",
+    "topic",
+    "partition",
+    "offset",
+    "logical_time",
+    "ordinal",
+];
+
+impl Expected {
+    /// Evaluates `bound` through `at_ms`, as of now, into files in `folder`.
+    pub fn write(
+        bound: &Path,
+        folder: &Path,
+        judge: Judge,
+        workers: usize,
+        at_ms: Millis,
+        now_ms: Millis,
+    ) -> anyhow::Result<Expected> {
+        let mut expected = Expected { folder: folder.to_owned(), feeds: BTreeMap::new() };
+        let keys = judge.keys.clone();
+        let mut evaluation = Evaluation::start(judge, ControlState::new(), workers)?;
+        let name = bound.display().to_string();
+        let file = File::open(bound).with_context(|| format!("{name}: cannot be read"))?;
+        let mut lines = BoundLines::new(BufReader::with_capacity(1 << 20, file), &name, at_ms);
+        let mut events = BufWriter::new(File::create(folder.join("events.jsonl"))?);
+        let kept_from_ms = events_kept_from(now_ms);
+        let (mut views, mut definitions) = (Views::default(), Vec::new());
+        while let Some(tick) = lines.next_tick()? {
+            let rows = evaluation.tick(&tick)?;
+            for row in &rows {
+                if let Row::Definition(row) = row {
+                    definitions.push(row.clone());
+                }
+                views.fold(row.clone());
+            }
+            for record in number(&binding(&tick), rows, Vec::new(), &keys)?.records {
+                if record.view == View::Events {
+                    event(&mut events, &record.value, kept_from_ms)?;
+                }
+                expected.feed(record.view, record.partition, &record.value)?;
+            }
+        }
+        events.flush()?;
+        for writer in expected.feeds.values_mut() {
+            writer.flush()?;
+        }
+        files::write(&views, folder)?;
+        for kind in ["segment", "metric"] {
+            let rows = in_force(&definitions, kind);
+            files::file(folder, &format!("{kind}_definitions"), rows.into_iter())?;
+        }
+        Ok(expected)
+    }
+
+    /// The rows of a view.
+    pub fn view(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.jsonl"))
+    }
+
+    /// The records of one partition of a feed; none if it has none.
+    pub fn feed_file(&self, view: View, partition: u32) -> Option<PathBuf> {
+        self.feeds.contains_key(&(view, partition)).then(|| self.feed_path(view, partition))
+    }
+
+    fn feed_path(&self, view: View, partition: u32) -> PathBuf {
+        self.folder.join(format!("feed-{}-{partition}.jsonl", view.name()))
+    }
+
+    fn feed(&mut self, view: View, partition: u32, value: &[u8]) -> anyhow::Result<()> {
+        let path = self.feed_path(view, partition);
+        let out = match self.feeds.entry((view, partition)) {
+            std::collections::btree_map::Entry::Occupied(held) => held.into_mut(),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(BufWriter::new(File::create(path)?))
+            }
+        };
+        out.write_all(value)?;
+        Ok(out.write_all(b"\n")?)
+    }
+}
+
+/// Events that happened earlier may have left ClickHouse; those of `customer.*` and `segment.*` stay.
+pub fn events_kept_from(now_ms: Millis) -> Millis {
+    minus_months(now_ms, KEPT_MONTHS)
+}
+
+fn event(out: &mut impl Write, value: &[u8], kept_from_ms: Millis) -> anyhow::Result<()> {
+    let row: Value = serde_json::from_slice(value)?;
+    let stays = ["customer.", "segment."]
+        .iter()
+        .any(|prefix| row["event_name"].as_str().is_some_and(|name| name.starts_with(prefix)));
+    if !stays && row["occurred_at"].as_str() < Some(&format_rfc3339(kept_from_ms)) {
+        return Ok(());
+    }
+    let shown: serde_json::Map<String, Value> =
+        EVENT_COLUMNS.iter().map(|column| ((*column).to_owned(), row[*column].clone())).collect();
+    serde_json::to_writer(&mut *out, &shown)?;
+    Ok(out.write_all(b"\n")?)
+}
+
+/// What rows are numbered by; nothing else of it is part of a row.
+fn binding(tick: &Tick) -> Binding {
+    Binding {
+        number: tick.number,
+        t_ms: tick.t_ms,
+        generation: 0,
+        logic_version: LOGIC_VERSION,
+        previous: Digest::NONE,
+        first_ordinal: tick.first_ordinal,
+        ranges: Vec::new(),
+    }
+}
+
+/// Every definition that was ever in force, by account, id and time.
+fn in_force(rows: &[DefinitionRow], kind: &str) -> Vec<Value> {
+    let mut by_id: BTreeMap<(&str, &str), Vec<&DefinitionRow>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.kind == kind) {
+        by_id.entry((&row.account_id, &row.id)).or_default().push(row);
+    }
+    let mut shown = Vec::new();
+    for rows in by_id.values() {
+        for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.deleted == 0) {
+            shown.push(json!({
+                "account_id": row.account_id, "id": row.id, "version": row.version,
+                "title": row.title, "definition": row.definition,
+                "valid_from": format_rfc3339(row.logical_time), "changed_by": row.changed_by,
+                "valid_to": rows.get(at + 1).map(|next| format_rfc3339(next.logical_time)),
+            }));
+        }
+    }
+    shown
+}
