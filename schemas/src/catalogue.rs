@@ -142,6 +142,12 @@ impl Catalogue {
         self.sources.get(source)?.get(event_name)
     }
 
+    /// The property that is the group of events called `event_name`, if it has any.
+    pub fn group_property(&self, event_name: &str) -> Option<&str> {
+        let types = self.sources.values().filter_map(|events| events.get(event_name));
+        types.flat_map(BTreeMap::values).find_map(|schema| schema.shape.group_property())
+    }
+
     /// Whether some event type marks the property `name` as personal.
     pub(crate) fn is_pii_name(&self, name: &str) -> bool {
         self.pii_names.contains(name)

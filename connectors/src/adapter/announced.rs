@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cebe_schemas::control::{ControlState, Settings};
-use cebe_schemas::definition::{About, Definitions};
+use cebe_schemas::definition::{About, Definitions, Selector, Selectors};
 use cebe_schemas::fact::Linking;
 use cebe_schemas::row::{DefinitionRow, Row};
 use cebe_schemas::time::Millis;
 use cebe_schemas::token::Keys;
+use cebe_schemas::verdict::Judge;
 
 use super::AdaptedTick;
 
@@ -16,25 +17,53 @@ use super::AdaptedTick;
 #[derive(Debug, Default)]
 pub(super) struct Announced {
     definitions: Option<Arc<Definitions>>,
+    /// The same, in terms of what is stored.
+    resolved: Arc<Definitions>,
+    /// What any definition has ever looked at: once begun, its facts have no gap.
+    selectors: Selectors,
     settings: Option<Settings>,
 }
 
 impl Announced {
     /// Tells the dataflow what is others than before, and the readers each definition that is.
-    pub(super) fn tell(&mut self, control: &ControlState, keys: &Keys, tick: &mut AdaptedTick) {
+    pub(super) fn tell(&mut self, control: &ControlState, judge: &Judge, tick: &mut AdaptedTick) {
         let definitions = control.definitions();
         if !self.definitions.as_ref().is_some_and(|told| Arc::ptr_eq(told, &definitions)) {
-            let before = self.definitions.take().unwrap_or_default();
-            tick.rows.extend(changed(&before, &definitions, tick.input.t_ms));
-            self.definitions = Some(definitions.clone());
-            tick.input.definitions = Some(definitions);
+            let resolved = Arc::new(resolve(&definitions, judge));
+            tick.rows.extend(changed(&self.resolved, &resolved, tick.input.t_ms));
+            self.selectors.extend(&resolved);
+            self.definitions = Some(definitions);
+            self.resolved = resolved.clone();
+            tick.input.definitions = Some(resolved);
         }
         let settings = control.settings();
         if self.settings.as_ref() != Some(settings) {
             self.settings = Some(settings.clone());
-            tick.input.linking = Some(Arc::new(linking(settings, keys)));
+            tick.input.linking = Some(Arc::new(linking(settings, &judge.keys)));
         }
     }
+
+    /// Makes the facts that `definitions` look at from now on.
+    pub(super) fn foresee(&mut self, definitions: &Definitions, judge: &Judge) {
+        self.selectors.extend(&resolve(definitions, judge));
+    }
+
+    /// What `definitions` look at whose facts have not been made so far.
+    pub(super) fn missing(&self, definitions: &Definitions, judge: &Judge) -> Vec<Selector> {
+        self.selectors.missing(&resolve(definitions, judge))
+    }
+
+    /// What definitions look at.
+    pub(super) fn selectors(&self) -> &Selectors {
+        &self.selectors
+    }
+}
+
+fn resolve(definitions: &Definitions, judge: &Judge) -> Definitions {
+    definitions.resolved(
+        |event_name| judge.catalogue.group_property(event_name).map(str::to_owned),
+        |account_id, name, text| judge.stored_text(account_id, name, text),
+    )
 }
 
 fn linking(settings: &Settings, keys: &Keys) -> Linking {

@@ -1,18 +1,27 @@
 //! What an accepted event tells the dataflow (product §4, §9.2).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use cebe_schemas::definition::Selectors;
 use cebe_schemas::fact::{
     AssertionFact, AttributeFact, EventFact, GroupName, Known, MergeFact, Stamp, TickInput,
 };
-use cebe_schemas::id::{Group, IdKey, Subject};
+use cebe_schemas::id::{EventType, Group, IdKey, Subject};
 use cebe_schemas::verdict::ValidEvent;
+use serde_json::{Map, Value};
 
 /// Whose `customer.*` and `segment.*` events count as such; the same names from another source are only events.
 const IDENTITY_SOURCE: &str = "cdp";
 
 /// Adds the facts of `event`. One without a customer id is about whoever its identifiers belong to.
-pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut TickInput) {
+pub(super) fn tell(
+    event: &ValidEvent,
+    ordinal: u64,
+    ids: &IdKey,
+    selectors: &Selectors,
+    input: &mut TickInput,
+) {
     let account: Arc<str> = event.account_id.as_str().into();
     let subject = match &event.qontak_customer_id {
         Some(customer) => know(event, &account, customer, None, ids, input),
@@ -23,13 +32,7 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
             subject
         }
     };
-    let group = event.group.as_deref().map_or(Group::NONE, |group_id| {
-        let group = ids.group(&account, group_id);
-        input.groups.push(GroupName { group, group_key: group_id.into() });
-        group
-    });
-    let fact = EventFact { event: event.event, group, occurred_at_ms: event.occurred_at_ms };
-    input.events.push((subject, fact));
+    happen(event, &account, subject, ids, selectors, input);
     if event.qontak_customer_id.is_some() {
         let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
         let named = event.identifiers.iter().copied().chain(attributes);
@@ -55,6 +58,43 @@ pub(super) fn tell(event: &ValidEvent, ordinal: u64, ids: &IdKey, input: &mut Ti
         "segment.exited" => assert(event, account, subject, false, stamp, input),
         _ => {}
     }
+}
+
+/// That the event happened, once as it is and once for each selector that selects it.
+fn happen(
+    event: &ValidEvent,
+    account: &Arc<str>,
+    subject: Subject,
+    ids: &IdKey,
+    selectors: &Selectors,
+    input: &mut TickInput,
+) {
+    let occurred_at_ms = event.occurred_at_ms;
+    let mut fact = |event: EventType, group: Option<&str>| {
+        let group = group.map_or(Group::NONE, |text| {
+            let group = ids.group(account, text);
+            input.groups.push(GroupName { group, group_key: text.into() });
+            group
+        });
+        input.events.push((subject, EventFact { event, group, occurred_at_ms }));
+    };
+    fact(event.event, event.group.as_deref());
+    if selectors.reads(event.event) {
+        let properties = stored_properties(event);
+        let emit = |event, group: Option<Cow<'_, str>>| fact(event, group.as_deref());
+        selectors.derived(account, event.event, &properties, emit);
+    }
+}
+
+/// The masked properties, nothing left out.
+fn stored_properties(event: &ValidEvent) -> Map<String, Value> {
+    #[derive(serde::Deserialize)]
+    struct Payload {
+        #[serde(default)]
+        properties: Option<Map<String, Value>>,
+    }
+    let payload = serde_json::from_str::<Payload>(&event.payload).ok();
+    payload.and_then(|payload| payload.properties).unwrap_or_default()
 }
 
 fn know(

@@ -10,10 +10,13 @@ mod ledger;
 mod rows;
 mod tally;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use cebe_schemas::control::ControlState;
+use cebe_schemas::control::{Applied, ControlError, ControlState};
+use cebe_schemas::definition::{Definitions, Selector};
 use cebe_schemas::fact::TickInput;
+use cebe_schemas::id::EventType;
 use cebe_schemas::row::Row;
 use cebe_schemas::time::Millis;
 use cebe_schemas::token::Keys;
@@ -56,6 +59,8 @@ pub struct Adapter<K> {
     keys: K,
     control: ControlState,
     announced: Announced,
+    /// Types of which an event was accepted.
+    accepted: HashSet<EventType>,
     ledger: Ledger,
 }
 
@@ -68,8 +73,15 @@ impl<K: KeyIndex> Adapter<K> {
             keys,
             control,
             announced: Announced::default(),
+            accepted: HashSet::new(),
             ledger: Ledger::default(),
         }
+    }
+
+    /// Prepares for definitions that will come into force at some later tick, so that all history is
+    /// there for them. Only for who knows the future: the rows are otherwise the same.
+    pub fn foresee(&mut self, definitions: &Definitions) {
+        self.announced.foresee(definitions, &self.judge);
     }
 
     /// The tick of the binding with T `t_ms`, whose records, in ordinal order, begin at
@@ -102,7 +114,7 @@ impl<K: KeyIndex> Adapter<K> {
                 self.apply_control(record, &place(record, at), &mut tick);
             }
         }
-        self.announced.tell(&self.control, &self.judge.keys, &mut tick);
+        self.announced.tell(&self.control, &self.judge, &mut tick);
         for (at, record) in records.iter().enumerate() {
             if *record.topic != *self.topics.control {
                 self.take_in(record, &place(record, at), &mut tick)?;
@@ -136,8 +148,10 @@ impl<K: KeyIndex> Adapter<K> {
     }
 
     fn apply_control(&mut self, record: &Record, placed: &Placed, tick: &mut AdaptedTick) {
-        match self.control.apply(&record.payload) {
+        let mut next = self.control.clone();
+        match next.apply(&record.payload).and_then(|applied| self.with_history(&next, applied)) {
             Ok(applied) => {
+                self.control = next;
                 tracing::info!(offset = record.offset, ?applied, "control record in force");
             }
             Err(error) => {
@@ -145,6 +159,27 @@ impl<K: KeyIndex> Adapter<K> {
                 tracing::warn!(offset = record.offset, %error, "control record without effect");
                 tick.rows.push(Row::Rejected(row));
             }
+        }
+    }
+
+    /// Refuses definitions that look at properties of events whose history is not held.
+    fn with_history(&self, next: &ControlState, applied: Applied) -> Result<Applied, ControlError> {
+        if !applied.definitions_changed {
+            return Ok(applied);
+        }
+        let missing = self.announced.missing(&next.definitions(), &self.judge);
+        let begun = |s: &&Selector| self.accepted.contains(&EventType::named(s.name()));
+        match missing.iter().find(begun) {
+            None => Ok(applied),
+            Some(selector) => Err(ControlError::Invalid {
+                pointer: String::new(),
+                message: format!(
+                    "looks at properties of {} that no definition has looked at since its first \
+                     event, and history cannot be read again yet: leave out where, then_where, \
+                     same or group_by",
+                    selector.name()
+                ),
+            }),
         }
     }
 
@@ -191,7 +226,9 @@ impl<K: KeyIndex> Adapter<K> {
             }
             Claim::First => {
                 tick.tally.ingested(&event);
-                facts::tell(&event, ordinal, self.judge.keys.id_key(), &mut tick.input);
+                self.accepted.insert(event.event);
+                let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
+                facts::tell(&event, ordinal, ids, selectors, &mut tick.input);
                 tick.rows.push(Row::Event(rows::accepted(event, placed, &self.judge.keys)));
                 Ok(Outcome::Accepted)
             }

@@ -13,22 +13,30 @@ use crate::id::EventType;
 /// The derived selectors of all definitions in force, by the event type that they look at.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
-    by_event: HashMap<EventType, Vec<(Option<Arc<str>>, Selector)>>,
+    by_event: HashMap<EventType, Vec<OfAccount>>,
 }
+
+/// A selector and its account; none: every account.
+type OfAccount = (Option<Arc<str>>, Selector);
 
 impl Selectors {
     /// Those of `definitions`, which are [resolved](Definitions::resolved).
     pub fn new(definitions: &Definitions) -> Selectors {
         let mut selectors = Selectors::default();
+        selectors.extend(definitions);
+        selectors
+    }
+
+    /// Adds those of `definitions`, which are [resolved](Definitions::resolved).
+    pub fn extend(&mut self, definitions: &Definitions) {
         for segment in &definitions.segments {
             let account = Some(&segment.account_id);
-            segment.when.selectors(&mut |selector| selectors.add(account, selector));
+            segment.when.selectors(&mut |selector| self.add(account, selector));
         }
         for metric in &definitions.metrics {
-            selectors.add(metric.account_id.as_ref(), &metric.denominator);
-            selectors.add(metric.account_id.as_ref(), &metric.numerator);
+            self.add(metric.account_id.as_ref(), &metric.denominator);
+            self.add(metric.account_id.as_ref(), &metric.numerator);
         }
-        selectors
     }
 
     fn add(&mut self, account: Option<&Arc<str>>, selector: &Selector) {
@@ -39,6 +47,16 @@ impl Selectors {
         if !held.iter().any(|(of, held)| of.as_ref() == account && held == selector) {
             held.push((account.cloned(), selector.clone()));
         }
+    }
+
+    /// Those that `definitions` look at and these lack.
+    pub fn missing(&self, definitions: &Definitions) -> Vec<Selector> {
+        let wanted = Selectors::new(definitions);
+        let missing = wanted.by_event.into_iter().flat_map(|(event, wanted)| {
+            let held = self.by_event.get(&event);
+            wanted.into_iter().filter(move |each| !held.is_some_and(|held| held.contains(each)))
+        });
+        missing.map(|(_, selector)| selector).collect()
     }
 
     /// Whether definitions look at the properties of such events.

@@ -90,6 +90,16 @@ impl Judge {
             }
         }
     }
+    /// The stored form of a text that a definition compares an attribute or property with.
+    pub fn stored_text(&self, account_id: &str, name: &str, text: &str) -> String {
+        let masker = Masker { keys: &self.keys, account_id, strict: false, hash_keys: false };
+        match self.catalogue.is_pii_name(name) {
+            _ if text.is_empty() => String::new(),
+            true => masker.token(text),
+            false => masker.text(text).into_owned(),
+        }
+    }
+
     /// Every rule from `event_name` on. What depends on masking is filled in later.
     fn examine(
         &self,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::eval::bound::{self, BoundLines};
 use crate::eval::lines::{Ended, Lines};
 use crate::eval::views::Views;
-use crate::eval::{Evaluation, Tick, files};
+use crate::eval::{Evaluation, Tick, files, line};
 
 const EXAMPLE: &str = r#"Example:
   cat > events.jsonl <<'END'
@@ -81,8 +81,9 @@ fn workers(text: &str) -> Result<usize, String> {
 pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let at_ms = args.at.unwrap_or_else(super::now_ms);
-    let (reader, bytes, name) = open(&args.events)?;
-    let mut input = Input::new(reader, &name, at_ms)?;
+    let source = Source::open(&args.events)?;
+    let name = &source.name;
+    let mut input = Input::new(source.reader()?, name, at_ms)?;
     let control = match (&args.definitions, &input) {
         (Some(_), Input::Bound(_)) => {
             bail!("{name}: has its own control records: leave --definitions out")
@@ -92,14 +93,17 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
         (None, _) => ControlState::with_unlisted(Ingestion::On),
     };
     let judge = Judge { catalogue: config.catalogue()?.into(), keys: Keys::development().into() };
-    let mut evaluation = Evaluation::start(judge, control, args.workers)?;
-    let bar = progress_bar(bytes);
+    let mut evaluation = Evaluation::start(judge, control.clone(), args.workers)?;
+    if let Input::Lines(_) = input {
+        foresee(&mut evaluation, control, source.reader()?)?;
+    }
+    let bar = progress_bar(source.bytes());
     let mut views = Views::default();
     let (mut last, mut read) = (None, 0);
     let is_bound = matches!(input, Input::Bound(_));
     let mut take = |tick: &Tick| -> anyhow::Result<()> {
         if !is_bound {
-            refuse_wrong_control(&evaluation, tick, &name)?;
+            warn_of_wrong_control(&evaluation, tick, name);
         }
         for row in evaluation.tick(tick)? {
             views.fold(row);
@@ -136,13 +140,13 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A file of events, or one of what an engine has bound.
-enum Input {
-    Lines(Box<Lines<Box<dyn BufRead>>>),
-    Bound(BoundLines<Box<dyn BufRead>>),
+enum Input<'s> {
+    Lines(Box<Lines<Box<dyn BufRead + 's>>>),
+    Bound(BoundLines<Box<dyn BufRead + 's>>),
 }
 
-impl Input {
-    fn new(mut reader: Box<dyn BufRead>, name: &str, at_ms: Millis) -> anyhow::Result<Input> {
+impl<'s> Input<'s> {
+    fn new(mut reader: Box<dyn BufRead + 's>, name: &str, at_ms: Millis) -> anyhow::Result<Self> {
         let begin = reader.fill_buf().with_context(|| format!("{name}: cannot be read"))?;
         Ok(match begin.starts_with(bound::MAGIC) {
             true => Input::Bound(BoundLines::new(reader, name, at_ms)),
@@ -176,14 +180,57 @@ impl Input {
     }
 }
 
-fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>, String)> {
-    if path == Path::new("-") {
-        return Ok((Box::new(std::io::stdin().lock()), None, "standard input".into()));
+/// Where the events are; it can be read more than once.
+struct Source {
+    name: String,
+    /// Standard input, whole.
+    held: Option<Vec<u8>>,
+}
+
+impl Source {
+    fn open(path: &Path) -> anyhow::Result<Source> {
+        if path != Path::new("-") {
+            return Ok(Source { name: path.display().to_string(), held: None });
+        }
+        let mut held = Vec::new();
+        std::io::stdin().read_to_end(&mut held).context("standard input: cannot be read")?;
+        Ok(Source { name: "standard input".into(), held: Some(held) })
     }
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("{name}: cannot be read"))?;
-    let bytes = file.metadata().ok().map(|metadata| metadata.len());
-    Ok((Box::new(BufReader::with_capacity(1 << 20, file)), bytes, name))
+
+    fn reader(&self) -> anyhow::Result<Box<dyn BufRead + '_>> {
+        if let Some(held) = &self.held {
+            return Ok(Box::new(held.as_slice()));
+        }
+        let file = File::open(&self.name);
+        let file = file.with_context(|| format!("{}: cannot be read", self.name))?;
+        Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        match &self.held {
+            Some(held) => Some(held.len() as u64),
+            None => std::fs::metadata(&self.name).ok().map(|metadata| metadata.len()),
+        }
+    }
+}
+
+/// Tells the evaluation what the control lines will define, so that a definition over properties of
+/// events finds all history.
+fn foresee(
+    evaluation: &mut Evaluation,
+    mut control: ControlState,
+    mut reader: impl BufRead,
+) -> anyhow::Result<()> {
+    evaluation.foresee(&control.definitions());
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        // What is wrong with a line is said when its time comes.
+        if line::control(&line).is_some_and(|record| control.apply(record).is_ok()) {
+            evaluation.foresee(&control.definitions());
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 /// The state that `file` describes.
@@ -200,21 +247,20 @@ fn definitions(file: &Path) -> anyhow::Result<ControlState> {
     }
 }
 
-/// A file is the user's own: what is wrong in it is an error here, while an engine, which takes
-/// what others publish, rejects the record and goes on.
-fn refuse_wrong_control(evaluation: &Evaluation, tick: &Tick, name: &str) -> anyhow::Result<()> {
+/// As in an engine, a wrong control record is rejected and the rest goes on; here, its line is named.
+fn warn_of_wrong_control(evaluation: &Evaluation, tick: &Tick, name: &str) {
     let topics = Topics::default();
     let mut records = tick.records.iter().filter(|r| *r.topic == topics.control).peekable();
     if records.peek().is_none() {
-        return Ok(());
+        return;
     }
     let mut control = evaluation.control().clone();
     for record in records {
         if let Err(error) = control.apply(&record.payload) {
-            bail!("{name}:{}: /control{}", record.offset + 1, without_subject(&error));
+            let line = record.offset + 1;
+            eprintln!("{name}:{line}: without effect: /control{}", without_subject(&error));
         }
     }
-    Ok(())
 }
 
 fn without_subject(error: &ControlError) -> String {

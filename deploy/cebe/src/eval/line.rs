@@ -62,6 +62,18 @@ pub fn read(line: &[u8]) -> Result<Line<'_>, &'static str> {
     Ok(Line::Readable { received_at, content })
 }
 
+/// The control record of a line, if it is one.
+pub fn control(line: &[u8]) -> Option<&[u8]> {
+    // Most lines are not, and to parse them twice would cost as much as all the rest.
+    if !std::str::from_utf8(line).is_ok_and(|line| line.contains("\"control\"")) {
+        return None;
+    }
+    match read(line) {
+        Ok(Line::Readable { content: Content::Control(record), .. }) => Some(record),
+        _ => None,
+    }
+}
+
 fn time(value: &str) -> Result<Millis, &'static str> {
     let ms = match text(value) {
         Some(text) => parse_rfc3339(&text),

@@ -9,7 +9,7 @@
 
 pub mod bound;
 pub mod files;
-mod line;
+pub mod line;
 pub mod lines;
 pub mod rows;
 mod tick;
@@ -22,6 +22,7 @@ use cebe_connectors::out::change_row::from_change;
 use cebe_dataflow::Dataflow;
 use cebe_schemas::change::Moment;
 use cebe_schemas::control::ControlState;
+use cebe_schemas::definition::Definitions;
 use cebe_schemas::row::Row;
 use cebe_schemas::verdict::Judge;
 
@@ -42,6 +43,11 @@ impl Evaluation {
     ) -> anyhow::Result<Evaluation> {
         let adapter = Adapter::new(judge, Topics::default(), MemoryKeyIndex::default(), control);
         Ok(Evaluation { adapter, dataflow: Dataflow::start(workers)? })
+    }
+
+    /// Prepares for definitions that will come into force later in the input.
+    pub fn foresee(&mut self, definitions: &Definitions) {
+        self.adapter.foresee(definitions);
     }
 
     /// All rows that the engine would publish for `tick`, not yet numbered. Rows of one key are in
