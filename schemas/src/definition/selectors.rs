@@ -13,8 +13,11 @@ use crate::id::EventType;
 /// The derived selectors of all definitions in force, by the event type that they look at.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
-    by_event: HashMap<EventType, Vec<(Option<Arc<str>>, Selector)>>,
+    by_event: HashMap<EventType, Vec<OfAccount>>,
 }
+
+/// A selector and its account; none: every account.
+type OfAccount = (Option<Arc<str>>, Selector);
 
 impl Selectors {
     /// Those of `definitions`, which are [resolved](Definitions::resolved).
