@@ -14,11 +14,6 @@ fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/eval")
 }
 
-/// Cases of what the dataflow does not do yet. Once they are answered, they belong to the others.
-fn later() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/eval_later")
-}
-
 fn eval(arguments: &[&str]) -> Output {
     let binary = env!("CARGO_BIN_EXE_cebe");
     Command::new(binary).arg("eval").args(arguments).output().expect("cebe starts")
@@ -98,13 +93,6 @@ fn every_case_is_answered_as_the_contract_says_on_any_number_of_workers() {
 }
 
 #[test]
-#[ignore = "erasure, events without an id, and a segment both asserted and defined"]
-fn what_comes_later_is_answered_as_the_contract_says() {
-    let (wrong, _) = check(&later());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
 fn a_difference_is_found() {
     let found = "{\"a\":1,\"b\":2}\n{\"a\":3,\"b\":4}\n";
     assert_eq!(difference(found, "{\"a\":1}\n{\"b\":4}\n"), None);
@@ -135,10 +123,6 @@ fn failure(events: &str, definitions: Option<&str>, arguments: &[&str]) -> Strin
 
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
-    let control = "{\"received_at\":1,\"x\":1}\n\
-                   {\"received_at\":2,\"control\":{\"sources\":{\"cdp\":\"yes\"}}}\n";
-    let error = failure(control, None, &[]);
-    assert!(error.contains("events.jsonl:2: /control/sources/cdp"), "{error}");
     let error = failure("", Some("{\"segments\":[{\"segment_id\":\"s\"}]}"), &[]);
     assert!(error.contains("definitions.json: /segments/0/account_id: is required"), "{error}");
     let error = failure("{\"received_at\":2}\n{\"received_at\":1}\n", None, &[]);
@@ -147,6 +131,21 @@ fn what_is_wrong_is_named_with_its_place() {
     assert!(error.contains("give 1 to 64"), "{error}");
     let error = failure("", None, &["--at", "noon"]);
     assert!(error.contains("RFC 3339"), "{error}");
+}
+
+#[test]
+fn a_wrong_control_line_is_named_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let control = "{\"received_at\":1,\"x\":1}\n\
+                   {\"received_at\":2,\"control\":{\"sources\":{\"cdp\":\"yes\"}}}\n";
+    fs::write(path("events.jsonl"), control).expect("a file");
+    let output = eval(&["--events", &path("events.jsonl"), "--out", &path("out")]);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains("events.jsonl:2: without effect: /control/sources/cdp"), "{said}");
+    let rejected = fs::read_to_string(path("out/rejected_events.jsonl")).expect("rows");
+    assert!(rejected.contains("/sources/cdp"), "{rejected}");
 }
 
 #[test]
