@@ -57,7 +57,8 @@ impl History<'_> {
         let is_erased = |p: &Person| {
             let all = p.members.keys().chain(&p.aliases);
             // An erasure that changes nothing is no cause.
-            let changed = !self.before.contains(p) || !self.after.contains(p);
+            let held = |persons: &[Person]| persons.iter().any(|other| is_unchanged(p, other));
+            let changed = !held(self.before) || !held(self.after);
             changed && all.into_iter().any(|subject| self.erased.contains(subject))
         };
         if before.into_iter().chain(after).chain(from()).any(is_erased) {
@@ -90,4 +91,10 @@ fn scattered(person: &Person, others: &[Person]) -> bool {
 fn met<'a>(person: &'a Person, others: &'a [Person]) -> impl Iterator<Item = &'a Person> {
     let shares = |o: &&Person| o.members.keys().any(|s| person.members.contains_key(s));
     others.iter().filter(shares)
+}
+
+/// Whether they consist of the same; groups may have got names since.
+fn is_unchanged(person: &Person, other: &Person) -> bool {
+    let named_alike = Person { groups: person.groups.clone(), ..other.clone() };
+    *person == named_alike
 }

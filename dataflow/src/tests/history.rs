@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cebe_schemas::control::ControlState;
 use cebe_schemas::definition::{About, Clause, Definitions, GroupBy, Metric, Segment};
 use cebe_schemas::fact::{
     AssertionFact, AttributeFact, AttributeValue, EventFact, GroupName, Identifier,
@@ -10,6 +11,7 @@ use cebe_schemas::fact::{
 use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
 use cebe_schemas::time::Millis;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 /// When histories begin: late enough for events of more than an hour ago.
 pub const START_MS: Millis = 100_000_000;
@@ -157,6 +159,36 @@ fn group(account: usize, group: usize) -> Option<GroupName> {
     })
 }
 
+/// Segments in the language that authors write, of every kind.
+fn written() -> Vec<Arc<Segment>> {
+    let when = [
+        ("quiet", json!({"not": {"did": "broadcast.sent", "within": "30ms"}})),
+        (
+            "high",
+            json!({"any": [{"attribute": "city", "gte": 2}, {"attribute": "email", "eq": 0}]}),
+        ),
+        (
+            "replied",
+            json!({"all": [
+                {"did": "broadcast.sent", "then": "broadcast.replied", "within": "15ms"},
+                {"any": [{"in_segment": "vip"}, {"not": {"in_segment": "high"}}]},
+            ]}),
+        ),
+        (
+            "unanswered",
+            json!({"did": "broadcast.sent", "then_not": "broadcast.replied", "within": "12ms",
+                "same": "broadcast_id", "recent": "40ms", "at_most": 1}),
+        ),
+    ];
+    let segment = |account_id: &str, (id, when): &(&str, Value)| json!({"segment_id": id, "account_id": account_id, "version": 7, "when": when});
+    let all = ACCOUNTS.iter().flat_map(|account| when.iter().map(|one| segment(account, one)));
+    let record = json!({"segments": all.collect::<Vec<_>>()}).to_string();
+    let mut control = ControlState::new();
+    control.apply(record.as_bytes()).unwrap();
+    let group_of = |_: &str| Some("broadcast_id".to_owned());
+    control.definitions().resolved(group_of, |_, _, text| text.to_owned()).segments
+}
+
 /// The sets of definitions that histories switch between.
 pub fn definitions(which: usize) -> Arc<Definitions> {
     let segment = |account: usize, id: &str, version, event: usize, at_least, within_ms| {
@@ -195,10 +227,16 @@ pub fn definitions(which: usize) -> Arc<Definitions> {
             vec![segment(0, "replied", 2, 1, 2, Some(50)), sent_twice, recently],
             vec![reply_rate, metric(Some(0), "reply_rate", 0, 1, 25)],
         ),
-        _ => (
+        3 => (
             vec![segment(0, "clicked", 1, 2, 1, Some(5)), replied],
             vec![metric(Some(1), "clicks", 2, 2, 0), metric(None, "reply_rate", 1, 0, 10)],
         ),
+        // Rates by day are compared in the person view.
+        _ => {
+            let mut metrics = Metric::shipped();
+            metrics.retain(|metric| !matches!(metric.by, GroupBy::Day(_)));
+            (written(), metrics)
+        }
     };
     Arc::new(Definitions { segments, metrics, ..Definitions::default() })
 }
@@ -340,7 +378,7 @@ fn say() -> impl Strategy<Value = Say> {
         1 => who().prop_map(|who| Say::Mention { who }),
         2 => (who(), prop_oneof![1 => Just(0), 2 => -10..60i64])
             .prop_map(|(who, ago)| Say::Erase { who, ago }),
-        1 => (0..4usize).prop_map(Say::Definitions),
+        1 => (0..5usize).prop_map(Say::Definitions),
         1 => (0..4usize).prop_map(Say::Linking),
     ]
 }
@@ -360,7 +398,7 @@ fn tick() -> impl Strategy<Value = Tick> {
 
 /// Up to 24 ticks, the first of which defines something.
 pub fn history() -> impl Strategy<Value = Vec<Tick>> {
-    let first = (1..4usize, prop::option::of(0..4usize), prop::collection::vec(say(), 0..3));
+    let first = (1..5usize, prop::option::of(0..4usize), prop::collection::vec(say(), 0..3));
     let first = first.prop_map(|(which, linking, mut says)| {
         says.push(Say::Definitions(which));
         says.extend(linking.map(Say::Linking));
