@@ -21,7 +21,7 @@ checks = {
     "propagation p99 is under 5 s": 0 < propagation["p99"] < 5_000,
     "people are merged": summary["merges"] > 0,
     "rates, segments and their changes are there": all(
-        rows[view] > 0 for view in ("identities", "metric_values", "segment_changes")
+        rows[view] > 0 for view in ("identities", "customers", "metric_values", "segment_changes")
     ),
 }
 for name, holds in checks.items():

@@ -37,7 +37,10 @@ pub fn loaded(system: &System, prefix: &str) -> anyhow::Result<Answers> {
         .map(|row| ((text(row, 0), text(row, 1), text(row, 2)), (number(row, 3), number(row, 4))))
         .collect::<Metrics>();
     answers.repliers = system
-        .rows(&format!("SELECT account_id, customer_id {}", from("segment_members")))?
+        .rows(&format!(
+            "SELECT account_id, customer_id {} AND segment_id = 'repliers'",
+            from("segment_members")
+        ))?
         .iter()
         .map(|row| (text(row, 0), text(row, 1)))
         .collect::<BTreeSet<_>>();

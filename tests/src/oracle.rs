@@ -83,7 +83,9 @@ fn judge(record: &Message, sources: &[&str], now_ms: i64) -> Result<Value, &'sta
     if event["schema_version"] != 1 {
         return Err("unsupported_version");
     }
-    let texts = event["idempotency_key"].is_string() && event["qontak_customer_id"].is_string();
+    let id = &event["qontak_customer_id"];
+    let identified = id.is_string() || id.is_null() && event["identifiers"].is_array();
+    let texts = event["idempotency_key"].is_string() && identified;
     let Some(occurred_at) = event["occurred_at"].as_i64().filter(|_| texts) else {
         return Err("schema_violation");
     };
@@ -102,6 +104,10 @@ impl History {
         let stamp = (when, text(event, "idempotency_key"));
         let name = text(event, "event_name");
         let properties = &event["properties"];
+        if event["qontak_customer_id"].is_null() {
+            // Only `broadcast.read` comes without an id, and no answer below looks at it.
+            return;
+        }
         self.known.insert(who.clone());
         match name.as_str() {
             "customer.created" | "customer.updated" => {

@@ -76,12 +76,12 @@ impl Expected {
                 }
                 views.fold(row.clone());
             }
-            for record in number(&binding(&tick), rows, Vec::new(), &keys)?.records {
-                if record.view == View::Events {
-                    event(&mut events, &record.value, kept_from_ms)?;
-                }
+            let records = number(&binding(&tick), rows, Vec::new(), &keys)?.records;
+            for record in &records {
                 expected.feed(record.view, record.partition, &record.value)?;
             }
+            let accepted = records.iter().filter(|record| record.view == View::Events);
+            write_events(&mut events, accepted.map(|record| &*record.value), kept_from_ms)?;
         }
         events.flush()?;
         for writer in expected.feeds.values_mut() {
@@ -127,18 +127,29 @@ pub fn events_kept_from(now_ms: Millis) -> Millis {
     minus_months(now_ms, KEPT_MONTHS)
 }
 
-fn event(out: &mut impl Write, value: &[u8], kept_from_ms: Millis) -> anyhow::Result<()> {
-    let row: Value = serde_json::from_slice(value)?;
-    let stays = ["customer.", "segment."]
-        .iter()
-        .any(|prefix| row["event_name"].as_str().is_some_and(|name| name.starts_with(prefix)));
-    if !stays && row["occurred_at"].as_str() < Some(&format_rfc3339(kept_from_ms)) {
-        return Ok(());
+/// Writes the events of one tick in the order of their ordinals; records come in that of their keys.
+fn write_events<'v>(
+    out: &mut impl Write,
+    values: impl Iterator<Item = &'v [u8]>,
+    kept_from_ms: Millis,
+) -> anyhow::Result<()> {
+    let rows: Result<Vec<Value>, _> = values.map(serde_json::from_slice).collect();
+    let mut rows = rows?;
+    rows.retain(|row| is_kept(row, kept_from_ms));
+    rows.sort_by_key(|row| row["ordinal"].as_u64());
+    for row in rows {
+        let column = |name: &&str| ((*name).to_owned(), row[*name].clone());
+        let shown: serde_json::Map<String, Value> = EVENT_COLUMNS.iter().map(column).collect();
+        serde_json::to_writer(&mut *out, &shown)?;
+        out.write_all(b"\n")?;
     }
-    let shown: serde_json::Map<String, Value> =
-        EVENT_COLUMNS.iter().map(|column| ((*column).to_owned(), row[*column].clone())).collect();
-    serde_json::to_writer(&mut *out, &shown)?;
-    Ok(out.write_all(b"\n")?)
+    Ok(())
+}
+
+fn is_kept(row: &Value, kept_from_ms: Millis) -> bool {
+    let name = row["event_name"].as_str().unwrap_or_default();
+    ["customer.", "segment."].iter().any(|prefix| name.starts_with(prefix))
+        || row["occurred_at"].as_str() >= Some(&format_rfc3339(kept_from_ms))
 }
 
 /// What rows are numbered by; nothing else of it is part of a row.

@@ -79,16 +79,32 @@ impl Engine {
         self.cebe(&["source", "on", "ads", "--accounts", &format!("{canary},{other}")])
     }
 
-    /// Defines the segment of those who replied within the last ten seconds.
-    pub fn put_segment(&self, account: &str) -> anyhow::Result<()> {
-        let file = self.dir.join("segment.json");
-        let segment = json!({
-            "segment_id": "just-replied",
-            "account_id": account,
-            "when": {"did": "broadcast.replied", "at_least": 1, "within": "10s"},
-        });
-        std::fs::write(&file, segment.to_string())?;
-        self.cebe(&["segment", "put", &file.to_string_lossy()])
+    /// Defines who replied within the last ten seconds, who lives where and buys how, and who read a
+    /// broadcast and did not answer it for a while.
+    pub fn put_segments(&self, account: &str) -> anyhow::Result<()> {
+        let definitions = [
+            ("just-replied", json!({"did": "broadcast.replied", "within": "10s"})),
+            (
+                "gold-jakarta",
+                json!({"all": [
+                    {"attribute": "tier", "eq": "gold"},
+                    {"attribute": "city", "in": ["Jakarta", "Depok"]},
+                    {"not": {"in_segment": "just-replied"}},
+                ]}),
+            ),
+            (
+                "read-unanswered",
+                json!({"did": "broadcast.read", "then_not": "broadcast.replied", "within": "15s",
+                    "same": "broadcast_id", "recent": "1m"}),
+            ),
+        ];
+        for (segment_id, when) in definitions {
+            let file = self.dir.join("segment.json");
+            let segment = json!({"segment_id": segment_id, "account_id": account, "when": when});
+            std::fs::write(&file, segment.to_string())?;
+            self.cebe(&["segment", "put", &file.to_string_lossy()])?;
+        }
+        Ok(())
     }
 
     fn cebe(&self, arguments: &[&str]) -> anyhow::Result<()> {

@@ -52,7 +52,7 @@ pub fn run(options: &Options, demo: Demo) -> anyhow::Result<()> {
     let engine = Engine::start(&services, &options.dir)?;
     engine.turn_on_sources(ACCOUNTS[0], ACCOUNTS[1])?;
     for account in ACCOUNTS {
-        engine.put_segment(account)?;
+        engine.put_segments(account)?;
     }
     let before = Report::read(&services)?;
     let publisher = Publisher::start(&services, demo.rate, stream(demo.seed))?;

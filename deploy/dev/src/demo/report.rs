@@ -29,9 +29,10 @@ pub struct Report {
     pub views: BTreeMap<String, u64>,
 }
 
-const VIEWS: [&str; 6] = [
+const VIEWS: [&str; 7] = [
     "events",
     "identities",
+    "customers",
     "segment_members",
     "segment_changes",
     "metric_values",

@@ -110,21 +110,29 @@ impl Stream {
             116..520 => self.touched(at, "broadcast.sent"),
             520..660 => self.answered(at, "broadcast.delivered"),
             660..780 => self.answered(at, "broadcast.read"),
-            780..920 => self.answered(at, "broadcast.replied"),
+            780..910 => self.answered(at, "broadcast.replied"),
+            910..925 => self.asserted(at),
             _ => self.advertised(at),
         };
         let account = &self.accounts[at];
-        let event = json!({
+        let customer_id = &account.customers[customer].id;
+        let mut event = json!({
             "event_name": name,
             "schema_version": 1,
             "source_module": source,
             "idempotency_key": format!("{run}-{number}"),
             "account_id": account.id,
             "team_id": format!("team-{}", customer % 4),
-            "qontak_customer_id": account.customers[customer].id,
+            "qontak_customer_id": customer_id,
             "occurred_at": occurred_at,
             "properties": properties,
         });
+        // A device that knows the number and nothing else.
+        if name == "broadcast.read" && self.rng.u32(..20) == 0 {
+            let phone = json!({"type": "phone", "value": account.customers[customer].phone});
+            event["identifiers"] = json!([phone]);
+            event["qontak_customer_id"] = Value::Null;
+        }
         (source, event)
     }
 
@@ -206,6 +214,12 @@ impl Stream {
         }
     }
 
+    fn asserted(&mut self, at: usize) -> Statement {
+        let which = self.rng.usize(..self.accounts[at].customers.len());
+        let name = if self.rng.u32(..3) == 0 { "segment.exited" } else { "segment.entered" };
+        ("cdp", name, which, json!({ "segment_id": "vip" }))
+    }
+
     fn advertised(&mut self, at: usize) -> Statement {
         let which = self.rng.usize(..self.accounts[at].customers.len());
         let campaign = format!("{}-c{}", self.run, self.rng.u32(1..4));
@@ -246,7 +260,14 @@ mod tests {
         let mut stream = Stream::new(7, "r", &["a", "b"]);
         let all: Vec<_> = (0..20_000).map(|i| stream.next(1_000_000_000_000 + i)).collect();
         let count = |word: &str| all.iter().filter(|m| m.payload.contains(word)).count();
-        for word in ["customer.merged", "customer.unmerged", "broadcast.replied", "ad.converted"] {
+        for word in [
+            "customer.merged",
+            "customer.unmerged",
+            "broadcast.replied",
+            "ad.converted",
+            "segment.exited",
+            r#""qontak_customer_id":null"#,
+        ] {
             assert!(count(word) > 5, "{word}");
         }
         let distinct: std::collections::BTreeSet<_> = all.iter().map(|m| &m.payload).collect();
