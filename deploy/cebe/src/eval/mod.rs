@@ -2,7 +2,7 @@
 //! dataflow are those of `cebe run`.
 //!
 //! * [`bound`]: ticks as a file: what an engine has bound.
-//! * [`line`] and [`lines`]: a file of events as ticks.
+//! * [`mod@line`] and [`lines`]: a file of events as ticks.
 //! * [`Evaluation`]: a tick in, its rows out.
 //! * [`views`]: rows folded into what the analysts' views hold; pure. [`rows`]: their columns.
 //! * [`files`]: the views as files.
