@@ -132,8 +132,13 @@ impl Dataflow {
         for fact in input.assertions {
             say(fact.subject, Statement::Assertion(Arc::new(self.names.assertion(fact))));
         }
+        let aliases: HashSet<_> = input.anonymous.iter().map(|(subject, _)| *subject).collect();
         for (subject, team, at) in input.teams {
-            say(subject, Statement::Team(self.names.text(team), at));
+            let team = self.names.text(team);
+            match aliases.contains(&subject) {
+                true => say(subject, Statement::AliasTeam(team, at)),
+                false => say(subject, Statement::Team(team, at)),
+            }
         }
         for MergeFact { pair: (a, b), linked, stamp } in input.merges {
             let link = Arc::new(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });

@@ -101,13 +101,15 @@ impl Graph {
         let (losers, quarantined) =
             linked_customers(held, linked(counts.clone()), context_stream.clone());
         let forgotten = forgotten(naming_rows, named.clone(), erased.clone());
-        let leaves = losers.map(|(loser, winner)| (loser, Leave::For(winner))).concat(
-            erased.concat(forgotten).map(|(subject, until_ms)| (subject, Leave::Erased(until_ms))),
-        );
+        let gone = erased.clone().concat(forgotten);
+        let leaves = losers
+            .map(|(loser, winner)| (loser, Leave::For(winner)))
+            .concat(gone.map(|(subject, until_ms)| (subject, Leave::Erased(until_ms))));
 
         let aliases = distinct(named.map(|(seeker, _)| seeker), "Aliases", 1, |seeker: &_| *seeker);
         let facts = members(counts.clone()).concatenate([
             aliases.map(|seeker| (seeker, Fact::Alias(seeker))),
+            erased.clone().map(|(subject, until_ms)| (subject, Fact::Erased(subject, until_ms))),
             counts.flat_map(|(subject, counts)| match counts {
                 Counts::Fact(fact) => Some((subject, fact)),
                 _ => None,
@@ -271,8 +273,8 @@ fn forgotten<'s>(
     forget(names.concatenate([reached, seekers]))
 }
 
-/// Facts by person instead of by customer: those of a customer that leaves go along, but for erased
-/// events. The one place behind which nobody knows that merging exists.
+/// Facts by person instead of by customer: those of a customer that leaves go along, but for what is
+/// erased. The one place behind which nobody knows that merging exists.
 fn by_person<'s>(
     facts: VecCollection<'s, u64, (Subject, Fact)>,
     detours: VecCollection<'s, u64, (Subject, Detour)>,
@@ -280,14 +282,17 @@ fn by_person<'s>(
     let moves = facts.clone().arrange_by_key_named("Arrange: Facts").join_core(
         detours.arrange_by_key_named("Arrange: Detours"),
         |subject, fact, detour| {
-            let is_erased = match fact {
-                Fact::Event(event) => Some(event.occurred_at_ms) <= detour.erased_until_ms,
-                _ => false,
-            };
+            let is_erased = fact.happened_at().is_some_and(|at| Some(at) <= detour.erased_until_ms);
             let goes = is_erased || detour.to.is_some();
-            let comes = detour.to.filter(|_| !is_erased).map(|to| ((to, fact.clone()), 1));
             let leaves = goes.then(|| ((*subject, fact.clone()), -1));
-            leaves.into_iter().chain(comes)
+            let comes = match fact {
+                Fact::Event(event) if is_erased => {
+                    Some((detour.to.unwrap_or(*subject), Fact::Taken(*event)))
+                }
+                _ if is_erased => None,
+                fact => detour.to.map(|to| (to, fact.clone())),
+            };
+            leaves.into_iter().chain(comes.map(|row| (row, 1)))
         },
     );
     moved(facts, moves)

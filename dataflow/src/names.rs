@@ -99,8 +99,8 @@ impl Names {
         for metric in &definitions.metrics {
             let plan = MetricPlan {
                 metric: MetricId(self.metrics.number(&metric.metric)),
-                denominator: metric.denominator.event(),
-                numerator: metric.numerator.event(),
+                denominator: metric.denominator.clone(),
+                numerator: metric.numerator.clone(),
                 within_ms: metric.within_ms,
                 by: match metric.by {
                     GroupBy::Account => By::Account,
@@ -141,6 +141,7 @@ impl Names {
             accounts: accounts.collect(),
             shared: plan(BTreeMap::new(), shared.clone()),
             groups: self.groups.clone(),
+            retention: definitions.retention,
         }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cebe_schemas::definition::Clause;
+use cebe_schemas::definition::{Clause, Selector};
 use cebe_schemas::id::{EventType, Group};
-use cebe_schemas::time::Millis;
+use cebe_schemas::time::{Millis, Retention};
 use cebe_schemas::zone::{Zone, day_text};
 
 use crate::operator::sharded::Sharded;
@@ -20,6 +20,8 @@ pub struct Plan {
     pub shared: AccountPlan,
     /// What decides between touches of one time.
     pub groups: GroupTexts,
+    /// For how long events count.
+    pub retention: Retention,
 }
 
 impl Plan {
@@ -68,9 +70,9 @@ pub struct MetricPlan {
     /// Its number.
     pub metric: MetricId,
     /// Opens a window.
-    pub denominator: EventType,
+    pub denominator: Selector,
     /// Is credited to a window.
-    pub numerator: EventType,
+    pub numerator: Selector,
     /// Width of the window.
     pub within_ms: Millis,
     /// What it is by.
@@ -107,7 +109,7 @@ impl AccountPlan {
         segments.sort_by_key(|(segment, _)| *segment);
         metrics.sort_by_key(|metric| metric.metric);
         let mut reads: HashSet<_> =
-            metrics.iter().flat_map(|m| [m.denominator, m.numerator]).collect();
+            metrics.iter().flat_map(|m| [m.denominator.event(), m.numerator.event()]).collect();
         for (_, clause) in &segments {
             clause.selectors(&mut |selector| reads.extend([selector.event()]));
         }

@@ -62,6 +62,8 @@ pub enum Statement {
     Identifier(Identifier, Millis),
     /// A team published an event of it.
     Team(Arc<str>, Millis),
+    /// A team published an event without a customer id, then.
+    AliasTeam(Arc<str>, Millis),
     /// It is linked to another customer, or not. Said of both.
     Link(Arc<MergeFact>),
     /// An event of the first names the second. Said of both.
@@ -105,16 +107,34 @@ pub enum Fact {
     Member(Arc<Member>),
     /// Events with these identifiers and no customer id are the person's.
     Alias(Subject),
+    /// One of its customers is erased until then. The person does not hold it, but is told why it
+    /// changes.
+    Erased(Subject, Millis),
+    /// An event that is erased. Not held either.
+    Taken(EventFact),
     /// The last statement of one of its customers about an attribute.
     Attribute(Arc<AttributeFact>),
-    /// A team that published an event of one of its customers.
-    Team(Arc<str>),
+    /// A team that published an event of one of its customers; without a customer id, when.
+    Team(Arc<str>, Option<Millis>),
     /// The last statement of CDP about one of its customers and a segment.
     Assertion(Arc<Assertion>),
     /// One of its customers is kept from being linked.
     Quarantined(Box<Quarantined>),
     /// An event of one of its customers.
     Event(EventFact),
+}
+
+impl Fact {
+    /// When that happened which an erasure of some customer may take along; of what is only said of a
+    /// customer, the erased part is gone before.
+    pub fn happened_at(&self) -> Option<Millis> {
+        match self {
+            Fact::Event(event) => Some(event.occurred_at_ms),
+            Fact::Assertion(assertion) => Some(assertion.stamp.occurred_at_ms),
+            Fact::Team(_, at) => *at,
+            _ => None,
+        }
+    }
 }
 
 /// One metric of one group.

@@ -95,13 +95,49 @@ fn digits(text: &[u8]) -> Option<i64> {
 /// `ms` less `months` calendar months in UTC, the time of day kept; the day is the last of its
 /// month where that month is shorter.
 pub fn minus_months(ms: Millis, months: u32) -> Millis {
+    add_months(ms, -i64::from(months))
+}
+
+fn add_months(ms: Millis, months: i64) -> Millis {
     let ms = ms.clamp(MIN_MS, MAX_MS);
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
-    let month_count = year * 12 + (month - 1) - i64::from(months);
+    let month_count = year * 12 + (month - 1) + months;
     let (year, month) = (month_count.div_euclid(12), month_count.rem_euclid(12) + 1);
     let day = day.min(days_in_month(year, month));
     days_from_civil(year, month, day) * DAY_MS + ms.rem_euclid(DAY_MS)
 }
+
+/// For how long events count in segments and rates (product §9.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Calendar months, in UTC.
+    pub months: u32,
+}
+
+impl Default for Retention {
+    /// 24 months.
+    fn default() -> Retention {
+        Retention { months: 24 }
+    }
+}
+
+impl Retention {
+    /// When an event that happened at `occurred_at_ms` counts no more.
+    pub fn end(self, occurred_at_ms: Millis) -> Millis {
+        add_months(occurred_at_ms, self.months.into())
+    }
+
+    /// The least [end](Retention::end) of events at these times.
+    pub fn first_end(self, occurred_at_ms: impl Iterator<Item = Millis> + Clone) -> Option<Millis> {
+        let least_ms = occurred_at_ms.clone().min()?;
+        let early = occurred_at_ms.filter(|at| at.saturating_sub(least_ms) <= MONTHS_DIFFER_MS);
+        early.map(|at| self.end(at)).min()
+    }
+}
+
+/// A later time has an earlier end only if its day is cut to a shorter month: the 29th to 31st of
+/// January, a month later, are all the 28th of February.
+const MONTHS_DIFFER_MS: Millis = 4 * DAY_MS;
 
 /// A duration such as `30d`: a positive integer with `ms`, `s`, `m`, `h` or `d`, up to 100 years.
 pub fn parse_duration(text: &str) -> Option<Millis> {
@@ -310,6 +346,24 @@ mod tests {
         #[test]
         fn months_are_calendar_months(ms in 0i64..4_000_000_000_000, months in 0u32..600) {
             prop_assert_eq!(minus_months(ms, months), naive_minus_months(ms, months));
+        }
+
+        #[test]
+        fn the_first_to_leave_is_found(
+            days in proptest::collection::vec(0i64..70, 0..8),
+            begin_ms in 0i64..100_000_000_000,
+            months in 1u32..30,
+        ) {
+            let retention = Retention { months };
+            let times = days.iter().map(|day| begin_ms + day * DAY_MS / 2);
+            let end = |ms| {
+                let time = Timestamp::from_millisecond(ms).unwrap().to_zoned(TimeZone::UTC);
+                (&time + i64::from(months).months()).timestamp().as_millisecond()
+            };
+            prop_assert_eq!(retention.first_end(times.clone()), times.clone().map(end).min());
+            for at in times {
+                prop_assert_eq!(retention.end(at), end(at));
+            }
         }
     }
 }

@@ -5,5 +5,6 @@
 //! * [`compare`]: tables against the oracle.
 
 pub mod compare;
+pub mod contract;
 pub mod oracle;
 pub mod system;

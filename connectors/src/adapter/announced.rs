@@ -22,6 +22,7 @@ pub(super) struct Announced {
     /// What any definition has ever looked at: once begun, its facts have no gap.
     selectors: Selectors,
     settings: Option<Settings>,
+    linking: Option<Arc<Linking>>,
 }
 
 impl Announced {
@@ -36,10 +37,13 @@ impl Announced {
             self.resolved = resolved.clone();
             tick.input.definitions = Some(resolved);
         }
-        let settings = control.settings();
-        if self.settings.as_ref() != Some(settings) {
-            self.settings = Some(settings.clone());
-            tick.input.linking = Some(Arc::new(linking(settings, &judge.keys)));
+        if self.settings.as_ref() != Some(control.settings()) {
+            self.settings = Some(control.settings().clone());
+            let linking = linking(control.settings(), &judge.keys);
+            if self.linking.as_deref() != Some(&linking) {
+                self.linking = Some(Arc::new(linking));
+                tick.input.linking = self.linking.clone();
+            }
         }
     }
 

@@ -22,6 +22,7 @@ impl Statement {
             Statement::Known(_, at)
             | Statement::Identifier(_, at)
             | Statement::Team(_, at)
+            | Statement::AliasTeam(_, at)
             | Statement::Mention(_, _, at)
             | Statement::Erased(at) => *at,
         }
@@ -35,6 +36,7 @@ impl Statement {
             (Assertion(a), Assertion(b)) => a.segment.cmp(&b.segment),
             (Identifier(a, _), Identifier(b, _)) => a.cmp(b),
             (Team(a, _), Team(b, _)) => a.cmp(b),
+            (AliasTeam(a, at), AliasTeam(b, bt)) => (a, at).cmp(&(b, bt)),
             (Link(a), Link(b)) => a.pair.cmp(&b.pair),
             (Mention(a, m, _), Mention(b, n, _)) => (a, m.subject).cmp(&(b, n.subject)),
             (a, b) => a.kind().cmp(&b.kind()),
@@ -51,6 +53,7 @@ impl Statement {
             Statement::Team(..) => 5,
             Statement::Link(_) => 6,
             Statement::Mention(..) => 7,
+            Statement::AliasTeam(..) => 8,
         }
     }
 
@@ -96,7 +99,10 @@ impl Statement {
             ],
             Statement::Assertion(fact) => [Some(Counts::Fact(Fact::Assertion(fact.clone()))), None],
             Statement::Identifier(identifier, _) => [Some(Counts::Holds(*identifier)), None],
-            Statement::Team(team, _) => [Some(Counts::Fact(Fact::Team(team.clone()))), None],
+            Statement::Team(team, _) => [Some(Counts::Fact(Fact::Team(team.clone(), None))), None],
+            Statement::AliasTeam(team, at) => {
+                [Some(Counts::Fact(Fact::Team(team.clone(), Some(*at)))), None]
+            }
             Statement::Link(fact) => [fact.linked.then_some(Counts::Linked(fact.pair)), None],
             Statement::Mention(by, member, _) => [Some(Counts::Mention(*by, member.clone())), None],
             Statement::Erased(_) => [None, None],

@@ -10,7 +10,9 @@ use cebe_schemas::time::Millis;
 
 use super::person::{Person, Text};
 use crate::view::identity::oracle::Kept;
-use crate::view::person::oracle::{Raw, belongs, credits, metrics_of, moments, next_change};
+use crate::view::person::oracle::{
+    Raw, belongs, credits, metrics_of, moments, next_change, next_rate_change,
+};
 
 /// A row of some view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +86,9 @@ fn of_person(person: &Person, definitions: &Definitions, now: Millis) -> Rows {
         rows.insert(Row::Seen { account, canonical, seen: Seen { first_ms, last_ms } });
     }
     let asserted = asserted(person);
+    let of = |person| raw(person, definitions);
     let mine = || definitions.segments.iter().filter(|s| s.account_id == *account);
-    let defined = mine().filter(|s| belongs(&s.when, &raw(person), now));
+    let defined = mine().filter(|s| belongs(&s.when, &of(person), now));
     let defined: BTreeSet<_> = defined.map(|s| s.segment_id.clone()).collect();
     for segment in asserted.union(&defined) {
         let (account, canonical) = named();
@@ -93,7 +96,7 @@ fn of_person(person: &Person, definitions: &Definitions, now: Millis) -> Rows {
         rows.insert(Row::Segment { account, segment, canonical, defined });
     }
     for metric in metrics_of(definitions, account) {
-        rows.extend(credits(metric, &raw(person)).into_iter().map(|(group, hit)| {
+        rows.extend(credits(metric, &of(person), now).into_iter().map(|(group, hit)| {
             let ((account, canonical), metric) = (named(), metric.metric.clone());
             Row::Rate { account, metric, group, canonical, hit }
         }));
@@ -129,22 +132,28 @@ fn asserted(person: &Person) -> BTreeSet<Text> {
     all.iter().filter(is_last).filter(|f| f.entered).map(|f| f.segment_id.clone()).collect()
 }
 
-fn raw(person: &Person) -> Raw<'_> {
+fn raw<'p>(person: &'p Person, definitions: &Definitions) -> Raw<'p> {
     let Person { attributes, assertions, events, groups, .. } = person;
-    Raw { attributes, assertions, events, groups }
+    Raw { attributes, assertions, events, groups, retention: definitions.retention }
 }
 
 /// The times at which an answer can change by itself.
 pub fn boundaries(persons: &[Person], definitions: &Definitions) -> BTreeSet<Millis> {
     let mine = judged(persons, definitions);
-    mine.flat_map(|(person, when)| moments(when, &raw(person))).collect()
+    let windows = mine.flat_map(|(person, when)| moments(when, &raw(person, definitions)));
+    let events = persons.iter().flat_map(|person| &person.events);
+    windows.chain(events.map(|event| definitions.retention.end(event.occurred_at_ms))).collect()
 }
 
 /// When a person has to be looked at again.
 pub fn next_wakeup(persons: &[Person], definitions: &Definitions, now: Millis) -> Option<Millis> {
-    judged(persons, definitions)
-        .filter_map(|(person, when)| next_change(when, &raw(person), now))
-        .min()
+    let segments = judged(persons, definitions)
+        .filter_map(|(person, when)| next_change(when, &raw(person, definitions), now));
+    let rates = persons.iter().flat_map(|person| {
+        let mine = metrics_of(definitions, &person.account).into_iter();
+        mine.filter_map(|metric| next_rate_change(metric, &raw(person, definitions), now))
+    });
+    segments.chain(rates).min()
 }
 
 fn judged<'a>(

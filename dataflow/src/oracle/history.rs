@@ -20,12 +20,19 @@ pub struct History<'a> {
     pub relinked: bool,
     /// Customers that are erased.
     pub erased: BTreeSet<Subject>,
+    /// Who names no customer, and of whom something is erased along with one.
+    pub gone_along: BTreeSet<Subject>,
 }
 
 impl History<'_> {
     /// The cause of what records did to the person of a row.
     pub fn event(&self, row: &Row) -> Cause {
         let [before, after] = self.persons(row);
+        let stayed =
+            |alias| [before, after].iter().all(|p| p.is_some_and(|p| p.aliases.contains(alias)));
+        if self.gone_along.iter().any(stayed) {
+            return Cause::Erase;
+        }
         let members = before.into_iter().chain(after).flat_map(|p| p.members.keys());
         // What is somebody else's now was not said of this person.
         self.said_of(members.chain(after.into_iter().flat_map(|p| &p.aliases)))
@@ -56,10 +63,7 @@ impl History<'_> {
         let to = || before.into_iter().flat_map(|p| met(p, self.after));
         let is_erased = |p: &Person| {
             let all = p.members.keys().chain(&p.aliases);
-            // An erasure that changes nothing is no cause.
-            let held = |persons: &[Person]| persons.iter().any(|other| is_unchanged(p, other));
-            let changed = !held(self.before) || !held(self.after);
-            changed && all.into_iter().any(|subject| self.erased.contains(subject))
+            all.into_iter().any(|subject| self.erased.contains(subject))
         };
         if before.into_iter().chain(after).chain(from()).any(is_erased) {
             Some(Cause::Erase)
@@ -91,10 +95,4 @@ fn scattered(person: &Person, others: &[Person]) -> bool {
 fn met<'a>(person: &'a Person, others: &'a [Person]) -> impl Iterator<Item = &'a Person> {
     let shares = |o: &&Person| o.members.keys().any(|s| person.members.contains_key(s));
     others.iter().filter(shares)
-}
-
-/// Whether they consist of the same; groups may have got names since.
-fn is_unchanged(person: &Person, other: &Person) -> bool {
-    let named_alike = Person { groups: person.groups.clone(), ..other.clone() };
-    *person == named_alike
 }

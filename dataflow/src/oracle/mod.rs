@@ -51,6 +51,7 @@ impl Oracle {
                 spoken_of: none,
                 relinked: false,
                 erased: BTreeSet::new(),
+                gone_along: BTreeSet::new(),
             };
             moments.push(self.moment(*now, &history, [&rows, &new, &new, &new]));
             rows = new;
@@ -63,15 +64,22 @@ impl Oracle {
         let relinked = input.linking.is_some();
         let erased = input.erasures.iter().map(|(subject, _)| *subject).collect();
         self.definitions = input.definitions.clone().unwrap_or(old.clone());
+        let held = anonymous(&surviving(&self.ticks));
         self.ticks.push(input);
-        let after = persons(&surviving(&self.ticks));
-        let history = History { before: &before, after: &after, late, spoken_of, relinked, erased };
-        let time_came = answers(&before, &old, t_ms);
-        let facts_came = answers(&after, &old, t_ms);
-        let current = answers(&after, &self.definitions, t_ms);
+        let survivors = surviving(&self.ticks);
+        let kept = anonymous(&survivors[..survivors.len() - 1]);
+        let gone_along =
+            held.into_iter().filter(|(alias, n)| kept.get(alias).is_none_or(|kept| kept < n));
+        let gone_along = gone_along.map(|(alias, _)| alias).collect();
+        let after = persons(&survivors);
+        let (before, after) = (&before, &after);
+        let history = History { before, after, late, spoken_of, relinked, erased, gone_along };
+        let time_came = answers(before, &old, t_ms);
+        let facts_came = answers(after, &old, t_ms);
+        let current = answers(after, &self.definitions, t_ms);
         moments.push(self.moment(t_ms, &history, [&rows, &time_came, &facts_came, &current]));
         moments.retain(|moment| !moment.changes.is_empty());
-        let next_wakeup_ms = next_wakeup(&after, &self.definitions, t_ms);
+        let next_wakeup_ms = next_wakeup(after, &self.definitions, t_ms);
         TickOutput { t_ms, moments, next_wakeup_ms }
     }
 
@@ -199,6 +207,18 @@ impl Oracle {
     }
 }
 
+/// How many events there are of each of those who name no customer.
+fn anonymous(ticks: &[TickInput]) -> BTreeMap<Subject, usize> {
+    let aliases: BTreeSet<Subject> =
+        ticks.iter().flat_map(|tick| &tick.anonymous).map(|(alias, _)| *alias).collect();
+    let of = |tick: &TickInput| tick.events.iter().map(|(subject, _)| *subject).collect::<Vec<_>>();
+    let mut counts = BTreeMap::new();
+    for subject in ticks.iter().flat_map(of).filter(|subject| aliases.contains(subject)) {
+        *counts.entry(subject).or_default() += 1;
+    }
+    counts
+}
+
 /// What is left of `ticks` once everything is taken out that any erasure erases (product §9.2).
 fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
     let all: Vec<_> = ticks.iter().flat_map(|tick| tick.erasures.clone()).collect();
@@ -216,8 +236,12 @@ fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
         });
         tick.attributes.retain(|fact| stays(fact.subject, fact.stamp.occurred_at_ms));
         tick.identifiers.retain(|(subject, _, at)| stays(*subject, *at));
-        tick.assertions.retain(|fact| stays(fact.subject, fact.stamp.occurred_at_ms));
-        tick.teams.retain(|(subject, _, at)| stays(*subject, *at));
+        tick.assertions.retain(|fact| {
+            let at = fact.stamp.occurred_at_ms;
+            stays(fact.subject, at) && !forgotten(all_said, fact.subject, at)
+        });
+        tick.teams
+            .retain(|(subject, _, at)| stays(*subject, *at) && !forgotten(all_said, *subject, *at));
         tick.merges.retain(|merge| {
             let (a, b) = merge.pair;
             [a, b].iter().all(|subject| stays(*subject, merge.stamp.occurred_at_ms))
@@ -252,13 +276,12 @@ fn first_cause<'a>(
     let cause = |row: &Row| {
         let [time, event, definition] =
             [0, 1, 2].map(|step| rows[step].contains(row) != rows[step + 1].contains(row));
-        let causes = [
-            history.family(row),
+        let said = [
             definition.then_some(Cause::Definition),
             time.then_some(Cause::Time),
             event.then(|| history.event(row)),
         ];
-        causes.into_iter().flatten().min()
+        history.family(row).or(said.into_iter().flatten().min())
     };
     moved.into_iter().filter_map(cause).min().unwrap_or(Cause::Event)
 }

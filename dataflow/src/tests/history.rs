@@ -9,12 +9,12 @@ use cebe_schemas::fact::{
     IdentifierValue, Known, Linking, MergeFact, Stamp, TickInput,
 };
 use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
-use cebe_schemas::time::Millis;
+use cebe_schemas::time::{Millis, Retention};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// When histories begin: late enough for events of more than an hour ago.
-pub const START_MS: Millis = 100_000_000;
+/// When histories begin, 1970-02-16: late enough for events of more than a month ago.
+pub const START_MS: Millis = 4_000_000_000;
 
 const ACCOUNTS: [&str; 2] = ["acc-1", "acc-2"];
 const CUSTOMERS: [&str; 7] = ["9", "10", "07", "100", "8", "b", "123456789012345678901234567890"];
@@ -25,6 +25,7 @@ const ATTRIBUTES: [&str; 3] = ["phone", "email", "city"];
 const ASSERTED: [&str; 2] = ["replied", "vip"];
 const TEAMS: [&str; 2] = ["team-1", "team-2"];
 const HOUR_MS: Millis = 3_600_000;
+const MONTH_MS: Millis = 31 * 24 * HOUR_MS;
 
 /// A customer, by position in the lists above.
 pub type Who = (usize, usize);
@@ -55,6 +56,14 @@ pub enum Say {
         values: u8,
         event: usize,
         group: usize,
+        ago: Millis,
+        team: Option<usize>,
+    },
+    /// An assertion of the second segment without a customer id.
+    AssertAnonymous {
+        account: usize,
+        values: u8,
+        entered: bool,
         ago: Millis,
     },
     Team {
@@ -90,8 +99,10 @@ pub enum Say {
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Ms(Millis),
-    /// At the wake-up announced, or just before, or just after it; else 1 ms later.
+    /// At the wake-up announced, or just before, or just after it; 1 ms later if it is far.
     Wakeup(Millis),
+    /// The same, however far it is.
+    Far(Millis),
 }
 
 /// One tick.
@@ -238,7 +249,8 @@ pub fn definitions(which: usize) -> Arc<Definitions> {
             (written(), metrics)
         }
     };
-    Arc::new(Definitions { segments, metrics, ..Definitions::default() })
+    let retention = if which < 2 { Retention::default() } else { Retention { months: 1 } };
+    Arc::new(Definitions { segments, metrics, retention, ..Definitions::default() })
 }
 
 /// Makes the inputs of a history, tick by tick.
@@ -288,14 +300,23 @@ impl Writer {
                     input.identifiers.push((subject(who), identifier, t_ms));
                     input.namings.push((subject(who), identifier.token, t_ms));
                 }
-                Say::Anonymous { account, values, event, group: g, ago } => {
-                    let named: Vec<_> = (0..4).filter(|bit| values & (1 << bit) != 0).collect();
-                    let named: Vec<_> = named.iter().map(|n| identifier(account, *n)).collect();
-                    let subject = key().anonymous(named.iter().map(|found| found.token));
-                    input.anonymous.extend(named.iter().map(|found| (subject, *found)));
+                Say::Anonymous { account, values, event, group: g, ago, team } => {
+                    let subject = anonymous(account, values, &mut input);
+                    let teams = team.map(|team| (subject, TEAMS[team].into(), t_ms - ago));
+                    input.teams.extend(teams);
                     input
                         .events
                         .push((subject, fact(account, event, g, t_ms - ago, &mut input.groups)));
+                }
+                Say::AssertAnonymous { account, values, entered, ago } => {
+                    let subject = anonymous(account, values, &mut input);
+                    input.assertions.push(AssertionFact {
+                        account_id: ACCOUNTS[account].into(),
+                        segment_id: ASSERTED[1].into(),
+                        stamp: stamp(ago, 0),
+                        subject,
+                        entered,
+                    });
                 }
                 Say::Team { who, team } => {
                     input.known.push(known(who, t_ms, None));
@@ -332,6 +353,15 @@ impl Writer {
     }
 }
 
+/// Whoever names these identifiers and no customer.
+fn anonymous(account: usize, values: u8, input: &mut TickInput) -> Subject {
+    let named = (0..4).filter(|bit| values & (1 << bit) != 0);
+    let named: Vec<_> = named.map(|value| identifier(account, value)).collect();
+    let subject = key().anonymous(named.iter().map(|found| found.token));
+    input.anonymous.extend(named.iter().map(|found| (subject, *found)));
+    subject
+}
+
 /// Mostly the same few, so that much happens to each.
 fn customer() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..3usize, 1 => 0..CUSTOMERS.len()]
@@ -348,6 +378,7 @@ fn ago() -> impl Strategy<Value = Millis> {
         4 => 0..30i64,
         2 => -25..0i64,
         2 => HOUR_MS - 3..HOUR_MS + 8,
+        1 => MONTH_MS - 30..MONTH_MS + 3,
     ]
 }
 
@@ -362,9 +393,13 @@ fn say() -> impl Strategy<Value = Say> {
                 Say::Attribute { who, name, value, ago, key }
             }),
         2 => (who(), 0..4u8).prop_map(|(who, value)| Say::Further { who, value }),
-        4 => (0..ACCOUNTS.len(), 1..16u8, 0..EVENTS.len(), 0..3usize, ago())
-            .prop_map(|(account, values, event, group, ago)| {
-                Say::Anonymous { account, values, event, group, ago }
+        4 => (0..ACCOUNTS.len(), 1..16u8, 0..EVENTS.len(), (0..3usize, ago()), prop::option::of(0..2usize))
+            .prop_map(|(account, values, event, (group, ago), team)| {
+                Say::Anonymous { account, values, event, group, ago, team }
+            }),
+        1 => (0..ACCOUNTS.len(), 1..16u8, any::<bool>(), ago())
+            .prop_map(|(account, values, entered, ago)| {
+                Say::AssertAnonymous { account, values, entered, ago }
             }),
         1 => (who(), 0..TEAMS.len()).prop_map(|(who, team)| Say::Team { who, team }),
         4 => (who(), 0..ASSERTED.len(), any::<bool>(), stamp())
@@ -388,6 +423,7 @@ fn tick() -> impl Strategy<Value = Tick> {
         4 => (1..30i64).prop_map(Step::Ms),
         1 => (HOUR_MS - 10..HOUR_MS + 40).prop_map(Step::Ms),
         3 => (-1..2i64).prop_map(Step::Wakeup),
+        1 => (-1..2i64).prop_map(Step::Far),
     ];
     let repeated = prop::collection::vec((say(), 1..3usize), 0..8);
     (step, repeated).prop_map(|(step, says)| {

@@ -15,7 +15,11 @@ use crate::oracle::Oracle;
 fn next_time(last: Millis, step: Step, wakeup: Option<Millis>) -> Millis {
     match step {
         Step::Ms(ms) => last + ms,
-        Step::Wakeup(offset) => wakeup.map_or(0, |at| at + offset).max(last + 1),
+        Step::Wakeup(offset) => {
+            let near = wakeup.filter(|at| at - last < 7_200_000);
+            near.map_or(0, |at| at + offset).max(last + 1)
+        }
+        Step::Far(offset) => wakeup.map_or(0, |at| at + offset).max(last + 1),
     }
 }
 

@@ -11,6 +11,7 @@ use super::field::Field;
 use super::{ControlError, ControlState, Ingestion, Settings};
 use crate::definition::Definitions;
 use crate::identifier::BlockList;
+use crate::time::Retention;
 use crate::zone::Zone;
 
 /// More definitions than this are refused: a bound on what every event is matched with.
@@ -68,6 +69,7 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
     definitions.zones = zones
         .filter_map(|(account, name)| Some((Arc::from(&**account), Zone::named(name)?)))
         .collect();
+    definitions.retention = Retention { months: next.settings.retention_months };
     next.definitions = Arc::new(definitions);
     Ok(next)
 }

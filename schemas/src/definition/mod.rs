@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::time::Retention;
 use crate::zone::Zone;
 
 mod clause;
@@ -36,6 +37,8 @@ pub struct Definitions {
     pub metrics: Vec<Arc<Metric>>,
     /// By account, for metrics by day; the others have the default.
     pub zones: BTreeMap<Arc<str>, Zone>,
+    /// For how long events count, but for those that [never leave](Selector::leaves).
+    pub retention: Retention,
 }
 
 /// A segment of one account.

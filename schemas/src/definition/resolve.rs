@@ -45,6 +45,7 @@ impl Definitions {
             segments: self.segments.iter().map(segment).collect(),
             metrics: self.metrics.iter().map(metric).collect(),
             zones: self.zones.clone(),
+            retention: self.retention,
         }
     }
 }

@@ -79,6 +79,12 @@ impl Selector {
         &self.name
     }
 
+    /// Whether the events leave segments and rates once their retention is over. What is said of
+    /// customers and asserted of segments is kept until erased (product §9.2).
+    pub fn leaves(&self) -> bool {
+        !self.name.starts_with("customer.") && !self.name.starts_with("segment.")
+    }
+
     /// What they have to be.
     pub fn filters(&self) -> &[Filter] {
         &self.filters

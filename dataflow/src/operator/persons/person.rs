@@ -73,6 +73,7 @@ impl Person {
             assertions: &self.assertions,
             events: &self.events,
             groups: &plan.groups,
+            retention: plan.retention,
         };
         let next = evaluate(&known, plan.of(canonical.account), now, &mut truths);
         let defined = truths.len();
@@ -136,7 +137,7 @@ impl Person {
         };
         apply(&mut self.attributes, all(), of);
         let of = |fact: &Fact| match fact {
-            Fact::Team(team) => Some(team.clone()),
+            Fact::Team(team, _) => Some(team.clone()),
             _ => None,
         };
         apply(&mut self.teams, all(), of);

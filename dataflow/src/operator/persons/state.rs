@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cebe_schemas::change::Cause;
+use cebe_schemas::fact::EventFact;
 use cebe_schemas::id::Subject;
 use differential_dataflow::consolidation::consolidate;
 
@@ -95,7 +96,10 @@ impl Persons {
             let first_seen = |member: &Member| context.cause(std::iter::once(&member.subject));
             publish_members(&members, person.members(), first_seen, emit);
         }
-        let cause = context.cause(person.subjects());
+        let cause = match goes_along(facts) {
+            true => Cause::Erase,
+            false => context.cause(person.subjects()),
+        };
         publish(&before, &after, cause, emit);
         person.schedule(id, after.next_change, &mut self.due);
         if person.is_empty() {
@@ -109,7 +113,8 @@ impl Persons {
         let mut affected: HashMap<AccountId, bool> = HashMap::new();
         for (id, person) in self.people.iter_mut() {
             let Some(account) = person.account() else { continue };
-            let differs = || old.of(account) != self.plan.of(account);
+            let differs =
+                || old.of(account) != self.plan.of(account) || old.retention != self.plan.retention;
             if *affected.entry(account).or_insert_with(differs) {
                 let before = person.standing(&old, time, false);
                 let after = person.standing(&self.plan, time, false);
@@ -118,6 +123,17 @@ impl Persons {
             }
         }
     }
+}
+
+/// Whether an event without a customer id, held so far, is erased along with somebody else's.
+fn goes_along(facts: &[((Subject, Fact), isize)]) -> bool {
+    let is_gone = |event: EventFact| {
+        facts.iter().any(|((_, fact), diff)| *diff < 0 && *fact == Fact::Event(event))
+    };
+    facts.iter().any(|((_, fact), diff)| match fact {
+        Fact::Taken(event) => *diff > 0 && is_gone(*event),
+        _ => false,
+    })
 }
 
 /// Says so if one of the customers of `person` is erased.

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use cebe_schemas::definition::Selector;
 use cebe_schemas::fact::{AttributeFact, AttributeValue, EventFact};
-use cebe_schemas::id::{EventType, Group};
-use cebe_schemas::time::Millis;
+use cebe_schemas::id::Group;
+use cebe_schemas::time::{Millis, Retention};
 
 use crate::plan::{AccountPlan, GroupTexts};
 use crate::row::{Assertion, MetricId, SegmentId};
@@ -29,6 +30,8 @@ pub struct Known<'a> {
     pub events: &'a [EventFact],
     /// The texts of the groups that they name.
     pub groups: &'a GroupTexts,
+    /// For how long they count.
+    pub retention: Retention,
 }
 
 impl Known<'_> {
@@ -78,7 +81,7 @@ pub enum Truth {
 }
 
 /// Pushes what the definitions of `plan` make true of a person at `now_ms`, sorted, and returns the
-/// least of the times that [`segment::holds`] gives for the segments: until then nothing changes by
+/// least of the times that [`segment::holds`] and [`rate::rate`] give: until then nothing changes by
 /// itself, and never if there is none.
 pub fn evaluate(
     known: &Known,
@@ -95,18 +98,41 @@ pub fn evaluate(
         next_change = next_change.into_iter().chain(until).min();
     }
     for metric in plan.metrics() {
-        rate::rate(metric, known, truths);
+        let until = rate::rate(metric, known, now_ms, truths);
+        next_change = next_change.into_iter().chain(until).min();
     }
     debug_assert!(truths.is_sorted());
     debug_assert!(next_change.is_none_or(|next| next > now_ms));
     next_change
 }
 
-/// The events of one type, out of sorted ones.
-fn of_type(events: &[EventFact], event: EventType) -> &[EventFact] {
-    let from = events.partition_point(|e| e.event < event);
-    let to = events.partition_point(|e| e.event <= event);
-    &events[from..to]
+/// The events that a selector selects.
+#[derive(Clone, Copy)]
+struct Selected<'a> {
+    /// Sorted by group, and by time within it.
+    events: &'a [EventFact],
+    /// For how long they count; none: for ever.
+    retention: Option<Retention>,
+}
+
+impl<'a> Selected<'a> {
+    fn new(selector: &Selector, known: &Known<'a>) -> Self {
+        let event = selector.event();
+        let from = known.events.partition_point(|e| e.event < event);
+        let to = known.events.partition_point(|e| e.event <= event);
+        let retention = selector.leaves().then_some(known.retention);
+        Selected { events: &known.events[from..to], retention }
+    }
+
+    /// When an event that happened at `occurred_at_ms` counts no more; none: never.
+    fn end(&self, occurred_at_ms: Millis) -> Option<Millis> {
+        self.retention.map(|retention| retention.end(occurred_at_ms))
+    }
+}
+
+/// The lesser time, where none is never.
+fn sooner(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
+    a.into_iter().chain(b).min()
 }
 
 /// The events of one group, out of sorted ones of one type.

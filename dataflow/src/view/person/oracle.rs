@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use cebe_schemas::definition::{Check, Clause, Definitions, Did, GroupBy, Metric, Test, Then};
+use cebe_schemas::definition::{
+    Check, Clause, Definitions, Did, GroupBy, Metric, Selector, Test, Then,
+};
 use cebe_schemas::fact::{AssertionFact, AttributeFact, EventFact, GroupName};
 use cebe_schemas::id::Group;
-use cebe_schemas::time::Millis;
+use cebe_schemas::time::{Millis, Retention};
 use serde_json::Value;
 
 /// Everything ever said of a person.
@@ -14,6 +16,15 @@ pub struct Raw<'a> {
     pub assertions: &'a [AssertionFact],
     pub events: &'a [EventFact],
     pub groups: &'a [GroupName],
+    pub retention: Retention,
+}
+
+impl Raw<'_> {
+    /// Whether a selector selects an event that has not left.
+    fn selects(&self, selector: &Selector, event: &EventFact, now: Millis) -> bool {
+        let is_over = now >= self.retention.end(event.occurred_at_ms);
+        event.event == selector.event() && !(selector.leaves() && is_over)
+    }
 }
 
 /// Whether a segment's clause is true (product §5).
@@ -43,7 +54,7 @@ fn counts(did: &Did, event: &EventFact, raw: &Raw, now: Millis) -> bool {
     let t = event.occurred_at_ms;
     let is_current = t <= now && did.within_ms.is_none_or(|width| now - width < t);
     let follows = did.then.as_ref().is_none_or(|then| follows(then, event, raw, now));
-    event.event == did.event.event() && is_current && follows
+    raw.selects(&did.event, event, now) && is_current && follows
 }
 
 fn follows(then: &Then, event: &EventFact, raw: &Raw, now: Millis) -> bool {
@@ -52,7 +63,7 @@ fn follows(then: &Then, event: &EventFact, raw: &Raw, now: Millis) -> bool {
         return false;
     }
     let is_follower = |other: &&EventFact| {
-        other.event == then.event.event()
+        raw.selects(&then.event, other, now)
             && other.occurred_at_ms > t
             && then.within_ms.is_none_or(|width| other.occurred_at_ms <= t + width)
             && (!then.same_group || other.group == event.group)
@@ -109,7 +120,8 @@ pub fn moments(when: &Clause, raw: &Raw) -> BTreeSet<Millis> {
             let later = [Some(0), did.within_ms, then, then.map(|width| width + 1)];
             let after = |e: &EventFact| {
                 let t = e.occurred_at_ms;
-                later.into_iter().flatten().map(move |width| t + width)
+                let ends = later.into_iter().flatten().map(move |width| t + width);
+                ends.chain([raw.retention.end(t)])
             };
             raw.events.iter().flat_map(after).collect()
         }
@@ -150,13 +162,33 @@ pub fn next_change(when: &Clause, raw: &Raw, now: Millis) -> Option<Millis> {
     }
 }
 
+/// When a person has to be looked at again for this metric: when the first of the events leaves that
+/// it looks at, as long as there is a touch.
+pub fn next_rate_change(metric: &Metric, raw: &Raw, now: Millis) -> Option<Millis> {
+    let kept = |selector: &Selector| -> Vec<&EventFact> {
+        raw.events.iter().filter(|event| raw.selects(selector, event, now)).collect()
+    };
+    let (touches, answers) = (kept(&metric.denominator), kept(&metric.numerator));
+    let end = |selector: &Selector, event: &EventFact| {
+        selector.leaves().then(|| raw.retention.end(event.occurred_at_ms))
+    };
+    let touches_end = touches.iter().filter_map(|event| end(&metric.denominator, event));
+    let answers_end = answers.iter().filter_map(|event| end(&metric.numerator, event));
+    touches_end.chain(answers_end).min().filter(|_| !touches.is_empty())
+}
+
 /// The days of the touches, counted from the epoch at an offset from UTC, and whether any touch of
 /// the day has an answer in time that is credited to its group.
-pub fn daily_credits(metric: &Metric, raw: &Raw, offset_ms: Millis) -> BTreeSet<(Millis, bool)> {
+pub fn daily_credits(
+    metric: &Metric,
+    raw: &Raw,
+    offset_ms: Millis,
+    now: Millis,
+) -> BTreeSet<(Millis, bool)> {
     let day = |touch: &EventFact| (touch.occurred_at_ms + offset_ms).div_euclid(86_400_000);
-    let touches = raw.events.iter().filter(|e| e.event == metric.denominator.event());
+    let touches = raw.events.iter().filter(|e| raw.selects(&metric.denominator, e, now));
     let touches: Vec<_> = touches.filter(|e| e.group != Group::NONE).collect();
-    let answers = || raw.events.iter().filter(|e| e.event == metric.numerator.event());
+    let answers = || raw.events.iter().filter(|e| raw.selects(&metric.numerator, e, now));
     let is_hit = |touch: &EventFact| {
         let window = touch.occurred_at_ms..=touch.occurred_at_ms + metric.within_ms;
         answers().filter(|answer| window.contains(&answer.occurred_at_ms)).any(|answer| {
@@ -164,7 +196,7 @@ pub fn daily_credits(metric: &Metric, raw: &Raw, offset_ms: Millis) -> BTreeSet<
             let mut events: Vec<_> = touches.iter().map(|touch| **touch).collect();
             events.push(*answer);
             let alone = Raw { events: &events, ..*raw };
-            credits(metric, &alone).contains(&(touch.group, true))
+            credits(metric, &alone, now).contains(&(touch.group, true))
         })
     };
     let hit = |of: Millis| touches.iter().any(|touch| day(touch) == of && is_hit(touch));
@@ -173,14 +205,14 @@ pub fn daily_credits(metric: &Metric, raw: &Raw, offset_ms: Millis) -> BTreeSet<
 
 /// The groups whose denominator a person is in, and whether it is in the numerator as well
 /// (product §6).
-pub fn credits(metric: &Metric, raw: &Raw) -> BTreeSet<(Group, bool)> {
+pub fn credits(metric: &Metric, raw: &Raw, now: Millis) -> BTreeSet<(Group, bool)> {
     let grouped = metric.by != GroupBy::Account;
     let group = |event: &EventFact| if grouped { event.group } else { Group::NONE };
     let is_touch = |e: &&EventFact| {
-        e.event == metric.denominator.event() && (!grouped || e.group != Group::NONE)
+        raw.selects(&metric.denominator, e, now) && (!grouped || e.group != Group::NONE)
     };
     let touches: Vec<_> = raw.events.iter().filter(is_touch).collect();
-    let is_answer = |e: &&EventFact| e.event == metric.numerator.event();
+    let is_answer = |e: &&EventFact| raw.selects(&metric.numerator, e, now);
     let credited: BTreeSet<_> = raw
         .events
         .iter()

@@ -1,5 +1,6 @@
 //! Rates: the groups that a person was touched by, and those that it answered.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -7,28 +8,63 @@ use cebe_schemas::fact::EventFact;
 use cebe_schemas::id::Group;
 use cebe_schemas::time::Millis;
 
-use super::{Known, Truth, of_group, of_type};
+use super::{Known, Selected, Truth, of_group, sooner};
 use crate::plan::{By, GroupTexts, MetricPlan, day_group};
 
-/// Pushes one row for each group with a denominator event, a touch.
-pub fn rate(metric: &MetricPlan, known: &Known, truths: &mut Vec<Truth>) {
-    let touches = of_type(known.events, metric.denominator);
-    let answers = of_type(known.events, metric.numerator);
+/// Pushes one row for each group with a denominator event, a touch, and returns a time up to which
+/// that does not change by itself: when the first event leaves. `None`: it never changes.
+pub fn rate(
+    metric: &MetricPlan,
+    known: &Known,
+    now: Millis,
+    truths: &mut Vec<Truth>,
+) -> Option<Millis> {
+    let (touches, touches_until) = kept(Selected::new(&metric.denominator, known), now);
+    if touches.is_empty() {
+        return None;
+    }
+    let (answers, answers_until) = kept(Selected::new(&metric.numerator, known), now);
+    push_rates(metric, &touches, &answers, known.groups, truths);
+    sooner(touches_until, answers_until)
+}
+
+/// Those that have not left, and when the first of them leaves.
+fn kept(selected: Selected<'_>, now: Millis) -> (Cow<'_, [EventFact]>, Option<Millis>) {
+    let Selected { events, retention } = selected;
+    let Some(retention) = retention else { return (Cow::Borrowed(events), None) };
+    let first_end =
+        |events: &[EventFact]| retention.first_end(events.iter().map(|e| e.occurred_at_ms));
+    match first_end(events) {
+        Some(end) if end <= now => {
+            let mut kept = events.to_vec();
+            kept.retain(|event| retention.end(event.occurred_at_ms) > now);
+            let end = first_end(&kept);
+            (Cow::Owned(kept), end)
+        }
+        end => (Cow::Borrowed(events), end),
+    }
+}
+
+fn push_rates(
+    metric: &MetricPlan,
+    touches: &[EventFact],
+    answers: &[EventFact],
+    texts: &GroupTexts,
+    truths: &mut Vec<Truth>,
+) {
     let mut push = |group, hit| truths.push(Truth::Rate { metric: metric.metric, group, hit });
     match &metric.by {
         By::Account => {
-            if !touches.is_empty() {
-                push(Group::NONE, any_answered(metric, touches, answers));
-            }
+            push(Group::NONE, any_answered(metric, touches, answers));
         }
         By::Group => {
-            let credits = Credits::new(metric, touches, answers, known.groups);
+            let credits = Credits::new(metric, touches, answers, texts);
             for touches in credits.touches.chunk_by(|a, b| a.group == b.group) {
                 push(touches[0].group, touches.iter().any(|touch| credits.is_answered(touch)));
             }
         }
         By::Day(zone) => {
-            let credits = Credits::new(metric, touches, answers, known.groups);
+            let credits = Credits::new(metric, touches, answers, texts);
             let of_day = |touch: &EventFact| {
                 (day_group(zone.day(touch.occurred_at_ms)), credits.is_answered(touch))
             };

@@ -5,7 +5,7 @@ use cebe_schemas::fact::EventFact;
 use cebe_schemas::id::Group;
 use cebe_schemas::time::Millis;
 
-use super::{Known, of_group, of_type};
+use super::{Known, Selected, of_group, sooner};
 
 /// Whether `clause` is true at `now`, and a time up to which that does not change by itself.
 ///
@@ -23,7 +23,7 @@ pub fn holds(clause: &Clause, known: &Known, now: Millis) -> (bool, Option<Milli
         Clause::Attribute { name, test } => {
             (test.holds(known.attribute(name).map(|value| value.value())), None)
         }
-        Clause::Did(it) => did(it, known.events, now),
+        Clause::Did(it) => did(it, known, now),
         Clause::InSegment { segment_id, defined } => match defined {
             _ if known.is_asserted(segment_id) => (true, None),
             Some(defined) => holds(defined, known, now),
@@ -57,96 +57,166 @@ fn combined(
 }
 
 /// When an event counts: from the first on, and until the second comes.
-type Counts = (Millis, Option<Millis>);
+type Period = (Millis, Option<Millis>);
 
-fn did(did: &Did, events: &[EventFact], now: Millis) -> (bool, Option<Millis>) {
-    let enough = |count: i64| {
-        count >= i64::from(did.at_least) && (did.at_most == u32::MAX || count <= did.at_most.into())
+fn did(did: &Did, known: &Known, now: Millis) -> (bool, Option<Millis>) {
+    let first = Selected::new(&did.event, known);
+    let until = |event: &EventFact| {
+        let t = event.occurred_at_ms;
+        sooner(did.within_ms.and_then(|width| t.checked_add(width)), first.end(t))
     };
-    let end = |t: Millis| did.within_ms.and_then(|width| t.checked_add(width));
-    let first = of_type(events, did.event.event());
+    let mut counted = Counted::new(now);
     match &did.then {
-        None => {
-            counted(now, enough, first.iter().map(|e| (e.occurred_at_ms, end(e.occurred_at_ms))))
-        }
+        None => first.events.iter().for_each(|e| counted.add((e.occurred_at_ms, until(e)))),
         Some(then) => {
-            let followers = Followers::new(then, of_type(events, then.event.event()));
-            let counts = |e: &EventFact| {
-                let from = followers.counts_from(e)?;
-                Some((from, end(e.occurred_at_ms)))
-            };
-            counted(now, enough, first.iter().filter_map(counts))
+            let followers = Followers::new(then, Selected::new(&then.event, known));
+            for event in first.events {
+                followers.periods(event, until(event), &mut |period| counted.add(period));
+            }
         }
     }
+    counted.judge(did)
 }
 
-/// Whether `enough` count at `now`, and when that next changes.
-fn counted(
+/// How many events count now, and when others begin or these end.
+struct Counted {
     now: Millis,
-    enough: impl Fn(i64) -> bool,
-    events: impl Iterator<Item = Counts>,
-) -> (bool, Option<Millis>) {
-    let mut count = 0;
-    let mut steps = Vec::new();
-    for (from, until) in events {
-        if until.is_some_and(|until| until <= now.max(from)) {
-            continue;
-        }
-        match from <= now {
-            true => count += 1,
-            false => steps.push((from, 1)),
-        }
-        steps.extend(until.map(|until| (until, -1)));
+    count: i64,
+    /// When those that count now end.
+    ends: Vec<Millis>,
+    /// What those that do not count yet add to the count, and when.
+    later: Vec<(Millis, i64)>,
+}
+
+impl Counted {
+    fn new(now: Millis) -> Counted {
+        Counted { now, count: 0, ends: Vec::new(), later: Vec::new() }
     }
-    let holds = enough(count);
-    steps.sort_unstable();
-    let next = steps.chunk_by(|a, b| a.0 == b.0).find(|at_once| {
-        count += at_once.iter().map(|(_, step)| step).sum::<i64>();
-        enough(count) != holds
-    });
-    (holds, next.map(|at_once| at_once[0].0))
+
+    fn add(&mut self, (from, until): Period) {
+        if until.is_some_and(|until| until <= self.now.max(from)) {
+            return;
+        }
+        if from <= self.now {
+            self.count += 1;
+            self.ends.extend(until);
+        } else {
+            self.later.push((from, 1));
+            self.later.extend(until.map(|until| (until, -1)));
+        }
+    }
+
+    /// Whether there are enough and not too many, and when that next changes.
+    fn judge(self, did: &Did) -> (bool, Option<Millis>) {
+        let Counted { mut count, mut ends, later: mut steps, .. } = self;
+        let least = i64::from(did.at_least);
+        let enough =
+            |count: i64| count >= least && (did.at_most == u32::MAX || count <= did.at_most.into());
+        let holds = enough(count);
+        if steps.is_empty() && did.at_most == u32::MAX {
+            // It changes with the one end that leaves too few.
+            let before = usize::try_from(count - least).ok().filter(|before| *before < ends.len());
+            return (holds, before.map(|before| *ends.select_nth_unstable(before).1));
+        }
+        steps.extend(ends.into_iter().map(|end| (end, -1)));
+        steps.sort_unstable();
+        let next = steps.chunk_by(|a, b| a.0 == b.0).find(|at_once| {
+            count += at_once.iter().map(|(_, step)| step).sum::<i64>();
+            enough(count) != holds
+        });
+        (holds, next.map(|at_once| at_once[0].0))
+    }
 }
 
 /// The events that have to follow others, or must not.
 struct Followers<'a> {
     then: &'a Then,
-    /// Sorted by group, and by time within it.
-    events: &'a [EventFact],
+    selected: Selected<'a>,
     /// Of all groups, sorted.
     times: Vec<Millis>,
 }
 
 impl<'a> Followers<'a> {
-    fn new(then: &'a Then, events: &'a [EventFact]) -> Self {
+    fn new(then: &'a Then, selected: Selected<'a>) -> Self {
         let mut times = Vec::new();
         if !then.same_group {
-            times.extend(events.iter().map(|e| e.occurred_at_ms));
+            times.extend(selected.events.iter().map(|e| e.occurred_at_ms));
             times.sort_unstable();
         }
-        Followers { then, events, times }
+        Followers { then, selected, times }
     }
 
-    /// When `event` begins to count, if it ever does.
-    fn counts_from(&self, event: &EventFact) -> Option<Millis> {
+    /// Pushes when `event` counts, which it does until `until` at most. What follows it can leave
+    /// before it does, and then does not follow it any more.
+    fn periods(&self, event: &EventFact, until: Option<Millis>, push: &mut impl FnMut(Period)) {
         if self.then.same_group && event.group == Group::NONE {
-            return None;
+            return;
         }
         let t = event.occurred_at_ms;
         let last = self.then.within_ms.and_then(|width| t.checked_add(width));
-        let next = self.next_after(event).filter(|next| last.is_none_or(|last| *next <= last));
-        match (self.then.is_missing, next) {
-            (false, next) => next,
-            (true, Some(_)) => None,
-            (true, None) => last?.checked_add(1),
+        let following = self.after(event).take_while(|next| last.is_none_or(|last| *next <= last));
+        if self.then.is_missing {
+            self.missing(last, following, until, push);
+        } else {
+            self.present(following, until, push);
         }
     }
 
-    fn next_after(&self, event: &EventFact) -> Option<Millis> {
-        let t = event.occurred_at_ms;
-        if !self.then.same_group {
-            return self.times.get(self.times.partition_point(|time| *time <= t)).copied();
+    /// From the first that follows on, until all that follow have left.
+    fn present(
+        &self,
+        following: impl Iterator<Item = Millis>,
+        until: Option<Millis>,
+        push: &mut impl FnMut(Period),
+    ) {
+        let mut period: Option<Period> = None;
+        for next in following {
+            let end = self.selected.end(next);
+            match &mut period {
+                Some((_, Some(held))) if next <= *held => match end {
+                    Some(end) => *held = end.max(*held),
+                    None => period = period.map(|(from, _)| (from, None)),
+                },
+                _ => {
+                    let over = period.replace((next, end));
+                    over.into_iter().for_each(|(from, end)| push((from, sooner(end, until))));
+                }
+            }
+            if period.is_some_and(|(_, end)| sooner(end, until) == until) {
+                break;
+            }
         }
-        let same = of_group(self.events, event.group);
-        same.get(same.partition_point(|e| e.occurred_at_ms <= t)).map(|e| e.occurred_at_ms)
+        period.into_iter().for_each(|(from, end)| push((from, sooner(end, until))));
+    }
+
+    /// Once the time to follow is over, and whatever followed has left.
+    fn missing(
+        &self,
+        last: Option<Millis>,
+        following: impl Iterator<Item = Millis>,
+        until: Option<Millis>,
+        push: &mut impl FnMut(Period),
+    ) {
+        let Some(mut from) = last.and_then(|last| last.checked_add(1)) else { return };
+        for next in following {
+            match self.selected.end(next) {
+                Some(end) if until.is_none_or(|until| end < until) => from = from.max(end),
+                _ => return,
+            }
+        }
+        push((from, until));
+    }
+
+    /// The times of what happens after `event`, sorted.
+    fn after(&self, event: &EventFact) -> impl Iterator<Item = Millis> {
+        let t = event.occurred_at_ms;
+        let (mut same, mut any) = (&[][..], &[][..]);
+        if self.then.same_group {
+            same = of_group(self.selected.events, event.group);
+            same = &same[same.partition_point(|e| e.occurred_at_ms <= t)..];
+        } else {
+            any = &self.times[self.times.partition_point(|time| *time <= t)..];
+        }
+        same.iter().map(|e| e.occurred_at_ms).chain(any.iter().copied())
     }
 }

@@ -1,25 +1,46 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cebe_schemas::definition::{About, Check, Clause, Did, GroupBy, Metric, Test, Then};
+use cebe_schemas::definition::{About, Check, Clause, Did, GroupBy, Metric, Selector, Test, Then};
 use cebe_schemas::fact::{
     AssertionFact, AttributeFact, AttributeValue, EventFact, GroupName, Stamp,
 };
 use cebe_schemas::id::{EventType, Group, Subject};
-use cebe_schemas::time::Millis;
+use cebe_schemas::time::{Millis, Retention};
 use cebe_schemas::zone::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::oracle::{Raw, belongs, credits, daily_credits, next_change};
+use super::oracle::{Raw, belongs, credits, daily_credits, next_change, next_rate_change};
 use super::{Known, Truth, evaluate};
 use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan, day_group};
 use crate::row::{Assertion, MetricId, SegmentId};
 
 const NAMES: [&str; 2] = ["a", "b"];
 const TEXTS: [&str; 4] = ["", "b-9", "b-10", "b-11"];
-/// Times are in 0..40 and widths below 25: nothing changes by itself from here on.
+/// Times are in 0..40 and widths below 25, in units: nothing changes by itself from here on.
 const LAST: Millis = 70;
+const DAY_MS: Millis = 86_400_000;
+
+/// The unit of times, and for how long events count: windows alone, or windows and retention.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    unit_ms: Millis,
+    retention: Retention,
+}
+
+fn scale() -> impl Strategy<Value = Scale> {
+    let scale = |unit_ms, months| Scale { unit_ms, retention: Retention { months } };
+    prop::sample::select(vec![scale(1, 24), scale(DAY_MS, 1)])
+}
+
+/// The third type never leaves.
+fn selector(which: u64) -> Selector {
+    match which {
+        2 => Selector::named("customer.updated"),
+        which => EventType(which).into(),
+    }
+}
 
 /// A person, as it is said of it.
 #[derive(Clone, Debug)]
@@ -30,9 +51,9 @@ struct Said {
 }
 
 impl Said {
-    fn raw<'a>(&'a self, groups: &'a [GroupName]) -> Raw<'a> {
+    fn raw<'a>(&'a self, groups: &'a [GroupName], retention: Retention) -> Raw<'a> {
         let Said { attributes, assertions, events } = self;
-        Raw { attributes, assertions, events, groups }
+        Raw { attributes, assertions, events, groups, retention }
     }
 }
 
@@ -63,9 +84,9 @@ impl Held {
         Held { attributes, assertions, events, groups }
     }
 
-    fn known(&self) -> Known<'_> {
+    fn known(&self, retention: Retention) -> Known<'_> {
         let Held { attributes, assertions, events, groups } = self;
-        Known { attributes, assertions, events, groups }
+        Known { attributes, assertions, events, groups, retention }
     }
 }
 
@@ -77,7 +98,7 @@ fn group_names() -> Vec<GroupName> {
 
 fn event() -> impl Strategy<Value = EventFact> {
     (0..3u64, 0..4u64, 0..40i64).prop_map(|(event, group, occurred_at_ms)| EventFact {
-        event: EventType(event),
+        event: selector(event).event(),
         group: Group(group),
         occurred_at_ms,
     })
@@ -126,7 +147,7 @@ fn width() -> impl Strategy<Value = Option<Millis>> {
 fn then() -> impl Strategy<Value = Then> {
     (0..3u64, width(), any::<bool>(), any::<bool>()).prop_map(
         |(event, within_ms, same_group, not)| Then {
-            event: EventType(event).into(),
+            event: selector(event),
             within_ms,
             same_group,
             is_missing: not && within_ms.is_some(),
@@ -143,7 +164,7 @@ fn did() -> impl Strategy<Value = Clause> {
     ];
     (0..3u64, counts, width(), prop::option::of(then())).prop_map(
         |(event, (at_least, at_most), within_ms, then)| {
-            Clause::Did(Did { event: EventType(event).into(), at_least, at_most, within_ms, then })
+            Clause::Did(Did { event: selector(event), at_least, at_most, within_ms, then })
         },
     )
 }
@@ -218,8 +239,8 @@ fn metric() -> impl Strategy<Value = Metric> {
             account_id: None,
             metric: "m".into(),
             version: 1,
-            denominator: EventType(denominator).into(),
-            numerator: EventType(numerator).into(),
+            denominator: selector(denominator),
+            numerator: selector(numerator),
             within_ms,
             by: if whole { GroupBy::Account } else { GroupBy::Property("p".into()) },
             about: About::default(),
@@ -231,8 +252,8 @@ fn plan(clauses: &[Clause], metrics: &[Metric]) -> AccountPlan {
     let segments = (0..).map(SegmentId).zip(clauses.iter().cloned()).collect();
     let metric = |(number, metric): (u32, &Metric)| MetricPlan {
         metric: MetricId(number),
-        denominator: metric.denominator.event(),
-        numerator: metric.numerator.event(),
+        denominator: metric.denominator.clone(),
+        numerator: metric.numerator.clone(),
         within_ms: metric.within_ms,
         by: match metric.by {
             GroupBy::Account => By::Account,
@@ -243,15 +264,28 @@ fn plan(clauses: &[Clause], metrics: &[Metric]) -> AccountPlan {
     AccountPlan::new(segments, (0..).zip(metrics).map(metric).collect())
 }
 
-fn expected(said: &Said, clauses: &[Clause], metrics: &[Metric], now: Millis) -> Vec<Truth> {
-    let names = group_names();
-    let raw = said.raw(&names);
+/// Multiplies the widths of all windows.
+fn widen(clause: &mut Clause, by: Millis) {
+    let wide = |width: &mut Option<Millis>| width.iter_mut().for_each(|width| *width *= by);
+    match clause {
+        Clause::All(of) | Clause::Any(of) => of.iter_mut().for_each(|one| widen(one, by)),
+        Clause::Not(inner) => widen(inner, by),
+        Clause::Did(did) => {
+            wide(&mut did.within_ms);
+            did.then.iter_mut().for_each(|then| wide(&mut then.within_ms));
+        }
+        Clause::InSegment { defined: Some(defined), .. } => widen(Arc::make_mut(defined), by),
+        Clause::InSegment { .. } | Clause::Attribute { .. } => {}
+    }
+}
+
+fn expected(raw: &Raw, clauses: &[Clause], metrics: &[Metric], now: Millis) -> Vec<Truth> {
     let mut truths = BTreeSet::new();
     for (number, clause) in (0..).zip(clauses) {
-        truths.extend(belongs(clause, &raw, now).then_some(Truth::Segment(SegmentId(number))));
+        truths.extend(belongs(clause, raw, now).then_some(Truth::Segment(SegmentId(number))));
     }
     for (number, metric) in (0..).map(MetricId).zip(metrics) {
-        let credits = credits(metric, &raw).into_iter();
+        let credits = credits(metric, raw, now).into_iter();
         truths.extend(credits.map(|(group, hit)| Truth::Rate { metric: number, group, hit }));
     }
     truths.into_iter().collect()
@@ -263,21 +297,29 @@ proptest! {
     /// At every time, and the next change is announced as `segment::holds` says.
     #[test]
     fn truths_are_those_of_brute_force(
-        said in said(),
-        clauses in prop::collection::vec(clause(), 0..4),
-        metrics in prop::collection::vec(metric(), 0..3),
+        scale in scale(),
+        mut said in said(),
+        mut clauses in prop::collection::vec(clause(), 0..4),
+        mut metrics in prop::collection::vec(metric(), 0..3),
     ) {
-        let all: Vec<_> = (0..LAST).map(|now| expected(&said, &clauses, &metrics, now)).collect();
+        said.events.iter_mut().for_each(|event| event.occurred_at_ms *= scale.unit_ms);
+        clauses.iter_mut().for_each(|clause| widen(clause, scale.unit_ms));
+        metrics.iter_mut().for_each(|metric| metric.within_ms *= scale.unit_ms);
         let (held, names) = (Held::new(&said), group_names());
+        let raw = said.raw(&names, scale.retention);
+        let at = |unit: Millis| unit * scale.unit_ms;
+        let all: Vec<_> =
+            (0..LAST).map(|now| expected(&raw, &clauses, &metrics, at(now))).collect();
         let plan = plan(&clauses, &metrics);
         for now in 0..LAST {
             let mut truths = Vec::new();
-            let next = evaluate(&held.known(), &plan, now, &mut truths);
+            let next = evaluate(&held.known(scale.retention), &plan, at(now), &mut truths);
             prop_assert_eq!(&truths, &all[now as usize], "at {}", now);
-            let each = clauses.iter().filter_map(|c| next_change(c, &said.raw(&names), now));
-            prop_assert_eq!(next, each.min(), "after {}", now);
+            let segments = clauses.iter().filter_map(|c| next_change(c, &raw, at(now)));
+            let rates = metrics.iter().filter_map(|m| next_rate_change(m, &raw, at(now)));
+            prop_assert_eq!(next, segments.chain(rates).min(), "after {}", now);
             let change = (now + 1..LAST).find(|later| all[*later as usize] != all[now as usize]);
-            prop_assert!(change.is_none_or(|change| next.is_some_and(|next| next <= change)));
+            prop_assert!(change.is_none_or(|change| next.is_some_and(|next| next <= at(change))));
         }
     }
 
@@ -285,18 +327,25 @@ proptest! {
     #[test]
     fn a_leaf_is_announced_exactly(said in said(), clause in did()) {
         let (held, names) = (Held::new(&said), group_names());
+        let retention = Retention::default();
+        let raw = said.raw(&names, retention);
         let plan = plan(std::slice::from_ref(&clause), &[]);
         for now in 0..LAST {
-            let is_in = |at: Millis| belongs(&clause, &said.raw(&names), at);
+            let is_in = |at: Millis| belongs(&clause, &raw, at);
             let change = (now + 1..LAST + 30).find(|later| is_in(*later) != is_in(now));
-            let next = evaluate(&held.known(), &plan, now, &mut Vec::new());
-            prop_assert_eq!(next, change, "after {}", now);
+            let next = evaluate(&held.known(retention), &plan, now, &mut Vec::new());
+            // Two years later events leave.
+            prop_assert_eq!(next.filter(|next| *next < LAST + 30), change, "after {}", now);
         }
     }
 
     /// Of touches and answers hours apart, so that they are of several days.
     #[test]
-    fn days_are_those_of_brute_force(mut said in said(), metric in metric()) {
+    fn days_are_those_of_brute_force(
+        mut said in said(),
+        metric in metric(),
+        now in prop_oneof![Just(0), 100..200i64],
+    ) {
         const STEP_MS: Millis = 6 * 3_600_000;
         said.events.iter_mut().for_each(|event| event.occurred_at_ms *= STEP_MS);
         // A numerator of its own type: an event that is touch and answer is judged elsewhere.
@@ -304,9 +353,11 @@ proptest! {
         let (within_ms, by) = (metric.within_ms * STEP_MS, GroupBy::Day("p".into()));
         let metric = Metric { within_ms, by, ..metric };
         let (held, names) = (Held::new(&said), group_names());
-        let mut truths = Vec::new();
-        evaluate(&held.known(), &plan(&[], std::slice::from_ref(&metric)), 0, &mut truths);
-        let days = daily_credits(&metric, &said.raw(&names), 7 * 3_600_000);
+        let (retention, mut truths) = (Retention { months: 1 }, Vec::new());
+        let (raw, plan) = (said.raw(&names, retention), plan(&[], std::slice::from_ref(&metric)));
+        let now = now * STEP_MS;
+        evaluate(&held.known(retention), &plan, now, &mut truths);
+        let days = daily_credits(&metric, &raw, 7 * 3_600_000, now);
         let truth = |(day, hit)| {
             Truth::Rate { metric: MetricId(0), group: day_group(day as i32), hit }
         };
@@ -344,7 +395,7 @@ proptest! {
         let then = then.map(|then| Then { within_ms, is_missing: within_ms.is_some(), ..then });
         let did = Did { event: event.into(), at_least, at_most: u32::MAX, within_ms, then };
         let plan = plan(&[Clause::Did(did)], &metrics);
-        let next = evaluate(&held.known(), &plan, now, &mut Vec::new());
+        let next = evaluate(&held.known(Retention::default()), &plan, now, &mut Vec::new());
         prop_assert!(next.is_none_or(|next| next > now));
     }
 }
@@ -366,7 +417,7 @@ fn of_touches_at_one_time_the_greater_text_has_the_credit() {
         ..(*Metric::shipped()[0]).clone()
     };
     let mut truths = Vec::new();
-    evaluate(&held.known(), &plan(&[], &[metric]), 0, &mut truths);
+    evaluate(&held.known(Retention::default()), &plan(&[], &[metric]), 0, &mut truths);
     let hit = |(group, hit)| Truth::Rate { metric: MetricId(0), group: Group(group), hit };
     assert_eq!(truths, [(1, false), (2, true), (3, false)].map(hit));
 }
