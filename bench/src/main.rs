@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+mod giants;
 mod measure;
 mod report;
 mod single_update;
@@ -19,6 +20,9 @@ struct Cli {
 enum Workload {
     /// Ticks while many customers wait for the end of a window, against none that wait.
     Wakeups(wakeups::Options),
+    /// A person of many events, a broadcast of many recipients, an identifier of many holders, a long
+    /// chain: what an update of each costs, and what it costs everybody else.
+    Giants(giants::Options),
     /// One event, and one merge, through the whole graph after many events.
     SingleUpdate(single_update::Options),
 }
@@ -40,6 +44,7 @@ struct Common {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().workload {
         Workload::Wakeups(options) => wakeups::run(&options),
+        Workload::Giants(options) => giants::run(&options),
         Workload::SingleUpdate(options) => single_update::run(&options),
     }
 }

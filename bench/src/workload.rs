@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cebe_schemas::definition::{About, Clause, Definitions, Metric, Segment};
 use cebe_schemas::fact::{
-    AttributeFact, AttributeValue, EventFact, GroupName, Identifier, IdentifierValue, Known, Stamp,
-    TickInput,
+    AttributeFact, AttributeValue, EventFact, GroupName, Identifier, IdentifierValue, Known,
+    MergeFact, Stamp, TickInput,
 };
 use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
 use cebe_schemas::time::Millis;
@@ -67,6 +67,14 @@ impl Workload {
                 value: IdentifierValue(hash as u64),
             }),
         });
+    }
+
+    /// That two customers are linked, or no longer.
+    pub fn merge(&mut self, tick: &mut TickInput, a: u64, b: u64, linked: bool, at: Millis) {
+        let (a, b) = (self.mention(tick, a), self.mention(tick, b));
+        self.ordinal += 1;
+        let stamp = Stamp { occurred_at_ms: at, key: "k".into(), ordinal: self.ordinal };
+        tick.merges.push(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
     }
 
     fn mention(&self, tick: &mut TickInput, customer: u64) -> Subject {

@@ -127,6 +127,11 @@ impl Retention {
         add_months(occurred_at_ms, self.months.into())
     }
 
+    /// Whether no event leaves before this long is over.
+    pub fn outlasts(self, width_ms: Millis) -> bool {
+        width_ms <= Millis::from(self.months) * SHORTEST_MONTH_MS
+    }
+
     /// The least [end](Retention::end) of events at these times.
     pub fn first_end(self, occurred_at_ms: impl Iterator<Item = Millis> + Clone) -> Option<Millis> {
         let least_ms = occurred_at_ms.clone().min()?;
@@ -135,6 +140,7 @@ impl Retention {
     }
 }
 
+const SHORTEST_MONTH_MS: Millis = 28 * DAY_MS;
 /// A later time has an earlier end only if its day is cut to a shorter month: the 29th to 31st of
 /// January, a month later, are all the 28th of February.
 const MONTHS_DIFFER_MS: Millis = 4 * DAY_MS;

@@ -16,7 +16,7 @@ use crate::view::person::{Known, Truth, evaluate, profile};
 /// Everything that is known of one person, each sorted, with repeats.
 #[derive(Default)]
 pub struct Person {
-    /// Its wake-up, which [`Person::schedule`] keeps.
+    /// Its wake-up, which [`Person::settle`] keeps.
     pub wakeup: Option<u64>,
     /// The first is the canonical one.
     members: Vec<Arc<Member>>,
@@ -31,7 +31,12 @@ pub struct Person {
     quarantined: Vec<Quarantined>,
     events: Vec<EventFact>,
     seen: Option<Seen>,
+    /// What is true of it until its wake-up, if that is costly to find out again.
+    settled: Option<Box<[Truth]>>,
 }
+
+/// From so many events on, what is true of a person is kept: that takes no more memory than they do.
+const GIANT_FROM: usize = if cfg!(test) { 3 } else { 1_000 };
 
 impl Person {
     /// Sorted shortlex.
@@ -90,6 +95,20 @@ impl Person {
             whole: whole.then(|| self.whole()),
             // Whatever a definition says, nobody is woken twice for one time.
             next_change: next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > time),
+            canonical: Some(canonical.clone()),
+        }
+    }
+
+    /// The same before facts of `time` come, once wake-ups until then are worked off.
+    pub fn standing_before(&self, plan: &Plan, time: u64, whole: bool) -> Standing {
+        let (Some(truths), Some(canonical)) = (&self.settled, self.members.first()) else {
+            return self.standing(plan, time, whole);
+        };
+        Standing {
+            truths: truths.to_vec(),
+            seen: self.seen,
+            whole: whole.then(|| self.whole()),
+            next_change: self.wakeup,
             canonical: Some(canonical.clone()),
         }
     }
@@ -175,8 +194,11 @@ impl Person {
         }
     }
 
-    /// Moves its wake-up to `at`.
-    pub fn schedule(&mut self, id: Subject, at: Option<u64>, due: &mut BTreeSet<(u64, Subject)>) {
+    /// Ends a change: `standing` is true until its wake-up.
+    pub fn settle(&mut self, id: Subject, standing: Standing, due: &mut BTreeSet<(u64, Subject)>) {
+        let at = standing.next_change;
+        let is_giant = self.events.len() >= GIANT_FROM && standing.canonical.is_some();
+        self.settled = is_giant.then(|| standing.truths.into());
         if self.wakeup != at {
             if let Some(time) = std::mem::replace(&mut self.wakeup, at) {
                 due.remove(&(time, id));

@@ -36,10 +36,10 @@ impl Persons {
             let Some(person) = self.people.of(&id).get_mut(&id) else { continue };
             person.wakeup = None;
             // With no wake-up in between, what was true last is what was true until now.
-            let before = person.standing(&self.plan, time.saturating_sub(1), false);
+            let before = person.standing_before(&self.plan, time.saturating_sub(1), false);
             let after = person.standing(&self.plan, time, false);
             publish(&before, &after, Cause::Time, emit);
-            person.schedule(id, after.next_change, &mut self.due);
+            person.settle(id, after, &mut self.due);
         }
     }
 
@@ -87,7 +87,7 @@ impl Persons {
             return;
         }
         report_erased(person, context, emit);
-        let before = person.standing(&self.plan, time, whole);
+        let before = person.standing_before(&self.plan, time, whole);
         let members = if members_change { person.members().to_vec() } else { Vec::new() };
         person.apply(facts);
         report_erased(person, context, emit);
@@ -101,7 +101,7 @@ impl Persons {
             false => context.cause(person.subjects()),
         };
         publish(&before, &after, cause, emit);
-        person.schedule(id, after.next_change, &mut self.due);
+        person.settle(id, after, &mut self.due);
         if person.is_empty() {
             shard.remove(&id);
         }
@@ -116,10 +116,10 @@ impl Persons {
             let differs =
                 || old.of(account) != self.plan.of(account) || old.retention != self.plan.retention;
             if *affected.entry(account).or_insert_with(differs) {
-                let before = person.standing(&old, time, false);
+                let before = person.standing_before(&old, time, false);
                 let after = person.standing(&self.plan, time, false);
                 publish(&before, &after, Cause::Definition, emit);
-                person.schedule(*id, after.next_change, &mut self.due);
+                person.settle(*id, after, &mut self.due);
             }
         }
     }

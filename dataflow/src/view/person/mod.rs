@@ -124,6 +124,11 @@ impl<'a> Selected<'a> {
         Selected { events: &known.events[from..to], retention }
     }
 
+    /// Whether no event leaves before this long is over.
+    fn outlasts(&self, width_ms: Millis) -> bool {
+        self.retention.is_none_or(|retention| retention.outlasts(width_ms))
+    }
+
     /// When an event that happened at `occurred_at_ms` counts no more; none: never.
     fn end(&self, occurred_at_ms: Millis) -> Option<Millis> {
         self.retention.map(|retention| retention.end(occurred_at_ms))

@@ -58,17 +58,26 @@ fn push_rates(
             push(Group::NONE, any_answered(metric, touches, answers));
         }
         By::Group => {
-            let credits = Credits::new(metric, touches, answers, texts);
-            for touches in credits.touches.chunk_by(|a, b| a.group == b.group) {
-                push(touches[0].group, touches.iter().any(|touch| credits.is_answered(touch)));
+            let unnamed = last_touches(metric, touches, answers, texts);
+            for touches in named(touches).chunk_by(|a, b| a.group == b.group) {
+                let mut credits = Credits::new(metric, touches[0].group, answers, &unnamed);
+                push(touches[0].group, touches.iter().any(|touch| credits.are_to(touch)));
             }
         }
         By::Day(zone) => {
-            let credits = Credits::new(metric, touches, answers, texts);
-            let of_day = |touch: &EventFact| {
-                (day_group(zone.day(touch.occurred_at_ms)), credits.is_answered(touch))
-            };
-            let mut days: Vec<_> = credits.touches.iter().map(of_day).collect();
+            let unnamed = last_touches(metric, touches, answers, texts);
+            let mut days: Vec<(Group, bool)> = Vec::new();
+            for touches in named(touches).chunk_by(|a, b| a.group == b.group) {
+                let mut credits = Credits::new(metric, touches[0].group, answers, &unnamed);
+                for touch in touches {
+                    let day = day_group(zone.day(touch.occurred_at_ms));
+                    let hit = credits.are_to(touch);
+                    match days.last_mut().filter(|(last, _)| *last == day) {
+                        Some((_, last)) => *last |= hit,
+                        None => days.push((day, hit)),
+                    }
+                }
+            }
             days.sort_unstable();
             for day in days.chunk_by(|a, b| a.0 == b.0) {
                 push(day[0].0, day.iter().any(|(_, hit)| *hit));
@@ -77,57 +86,71 @@ fn push_rates(
     }
 }
 
+/// Those that name their group.
+fn named(touches: &[EventFact]) -> &[EventFact] {
+    &touches[touches.partition_point(|touch| touch.group == Group::NONE)..]
+}
+
 /// Whether any touch is answered by any answer in time, whatever their groups.
 fn any_answered(metric: &MetricPlan, touches: &[EventFact], answers: &[EventFact]) -> bool {
     let mut times: Vec<_> = answers.iter().map(|answer| answer.occurred_at_ms).collect();
     times.sort_unstable();
-    touches.iter().any(|touch| any_in_time(metric, touch.occurred_at_ms, &times, |time| *time))
+    touches.iter().any(|touch| {
+        let at = touch.occurred_at_ms;
+        let end = at.checked_add(metric.within_ms).unwrap_or(Millis::MAX);
+        times.get(times.partition_point(|time| *time < at)).is_some_and(|time| *time <= end)
+    })
 }
 
-/// Which answers count for which group.
+/// The answers that are credited to one group.
 struct Credits<'a> {
     metric: &'a MetricPlan,
-    /// Those that name their group.
-    touches: &'a [EventFact],
-    answers: &'a [EventFact],
-    /// Answers that name no group, each with that of the last touch before it, sorted.
-    unnamed: Vec<(Group, Millis)>,
+    /// Those that name it, by time.
+    named: &'a [EventFact],
+    /// Those that name no group, by time.
+    unnamed: &'a [(Group, Millis)],
 }
 
 impl<'a> Credits<'a> {
     fn new(
         metric: &'a MetricPlan,
-        touches: &'a [EventFact],
+        group: Group,
         answers: &'a [EventFact],
-        texts: &GroupTexts,
+        unnamed: &'a [(Group, Millis)],
     ) -> Self {
-        let touches = &touches[touches.partition_point(|touch| touch.group == Group::NONE)..];
-        let unnamed = last_touches(metric, touches, of_group(answers, Group::NONE), texts);
-        Credits { metric, touches, answers, unnamed }
+        let from = unnamed.partition_point(|(of, _)| *of < group);
+        let to = unnamed.partition_point(|(of, _)| *of <= group);
+        Credits { metric, named: of_group(answers, group), unnamed: &unnamed[from..to] }
     }
 
-    fn is_answered(&self, touch: &EventFact) -> bool {
-        let (group, at) = (touch.group, touch.occurred_at_ms);
-        let from = self.unnamed.partition_point(|(of, _)| *of < group);
-        let to = self.unnamed.partition_point(|(of, _)| *of <= group);
-        let named = of_group(self.answers, group);
-        any_in_time(self.metric, at, named, |answer| answer.occurred_at_ms)
-            || any_in_time(self.metric, at, &self.unnamed[from..to], |(_, time)| *time)
+    /// Whether any is in the window that `touch` opens, both ends in. Touches come in order of time.
+    fn are_to(&mut self, touch: &EventFact) -> bool {
+        let at = touch.occurred_at_ms;
+        let end = at.checked_add(self.metric.within_ms).unwrap_or(Millis::MAX);
+        while self.named.first().is_some_and(|answer| answer.occurred_at_ms < at) {
+            self.named = &self.named[1..];
+        }
+        while self.unnamed.first().is_some_and(|(_, time)| *time < at) {
+            self.unnamed = &self.unnamed[1..];
+        }
+        self.named.first().is_some_and(|answer| answer.occurred_at_ms <= end)
+            || self.unnamed.first().is_some_and(|(_, time)| *time <= end)
     }
 }
 
-/// The answers, each with the group that it is credited to: that of the last touch before it, and of
-/// several at one time that with the greatest text in shortlex order.
+/// The answers that name no group, each with the one that it is credited to: that of the last touch
+/// before it, and of several at one time that with the greatest text in shortlex order.
 fn last_touches(
     metric: &MetricPlan,
     touches: &[EventFact],
     answers: &[EventFact],
     texts: &GroupTexts,
 ) -> Vec<(Group, Millis)> {
+    let answers = of_group(answers, Group::NONE);
     if answers.is_empty() {
         return Vec::new();
     }
-    let mut by_time: Vec<_> = touches.iter().map(|t| (t.occurred_at_ms, t.group)).collect();
+    let mut by_time: Vec<_> = named(touches).iter().map(|t| (t.occurred_at_ms, t.group)).collect();
     by_time.sort_unstable();
     by_time.dedup();
     let credited = |answer: &EventFact| {
@@ -154,16 +177,4 @@ fn greatest(touches: &[(Millis, Group)], texts: &GroupTexts) -> Option<Group> {
         (text.map(|text| (text.len(), text)), Reverse(*group))
     };
     touches.iter().map(|(_, group)| *group).max_by_key(shortlex)
-}
-
-/// Whether any of `answers`, sorted by time, is in the window that a touch opens, both ends in.
-fn any_in_time<T>(
-    metric: &MetricPlan,
-    touch: Millis,
-    answers: &[T],
-    time: impl Fn(&T) -> Millis,
-) -> bool {
-    let next = answers.get(answers.partition_point(|answer| time(answer) < touch));
-    let end = touch.checked_add(metric.within_ms);
-    next.is_some_and(|answer| end.is_none_or(|end| time(answer) <= end))
 }

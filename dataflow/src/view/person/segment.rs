@@ -63,7 +63,11 @@ fn did(did: &Did, known: &Known, now: Millis) -> (bool, Option<Millis>) {
     let first = Selected::new(&did.event, known);
     let until = |event: &EventFact| {
         let t = event.occurred_at_ms;
-        sooner(did.within_ms.and_then(|width| t.checked_add(width)), first.end(t))
+        let end = did.within_ms.and_then(|width| t.checked_add(width));
+        if end.is_some() && did.within_ms.is_some_and(|width| first.outlasts(width)) {
+            return end;
+        }
+        sooner(end, first.end(t))
     };
     let mut counted = Counted::new(now);
     match &did.then {
