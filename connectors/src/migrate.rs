@@ -41,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     10 "0010_quarantine.sql"
     11 "0011_definitions.sql"
     12 "0012_skipped.sql"
+    13 "0013_erasures.sql"
 };
 
 /// What [`migrate`] found and did.

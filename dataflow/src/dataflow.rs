@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cebe_schemas::change::TickOutput;
-use cebe_schemas::fact::{EventFact, MergeFact, TickInput};
+use cebe_schemas::fact::{EventFact, MergeFact, Naming, TickInput};
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 use hashbrown::HashSet;
@@ -151,8 +151,9 @@ impl Dataflow {
         for event in input.events {
             shards[home(&event.0)].events.push(event);
         }
-        for (subject, token, at) in input.namings {
-            shards[home(&subject)].namings.push((subject, (token, at)));
+        for Naming { account_id, subject, token, occurred_at_ms } in input.namings {
+            let account = self.names.account_id(&account_id);
+            shards[home(&subject)].namings.push((subject, (token, occurred_at_ms, account)));
         }
         for (subject, identifier) in input.anonymous {
             shards[home(&subject)].anonymous.push((subject, identifier));

@@ -14,7 +14,7 @@ use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cebe_schemas::change::Quarantine;
+use cebe_schemas::change::{Cause, Quarantine};
 use cebe_schemas::fact::{EventFact, Identifier};
 use cebe_schemas::id::{Subject, Token};
 use cebe_schemas::time::Millis;
@@ -30,11 +30,13 @@ use crate::operator::cap::{Capped, cap};
 use crate::operator::customers::{Counts, customers};
 use crate::operator::detour::{Detour, Leave, detours};
 use crate::operator::distinct::distinct;
-use crate::operator::forget::{About, forget};
+use crate::operator::forget::{About, Forgotten, forget};
 use crate::operator::persons::{Context, Wakeup, persons};
 use crate::operator::sole::sole;
 use crate::operator::star::{Role, Star, stars};
-use crate::row::{Fact, Member, Quarantined, RateKey, Reason, Statement, Weight};
+use crate::row::{
+    AccountId, Answer, Fact, Member, Quarantined, RateKey, Reason, Statement, Weight,
+};
 use crate::view::{identity, rate};
 
 /// One worker's part of the input of a tick.
@@ -46,7 +48,7 @@ pub struct Shard {
     /// The identifiers of events without a customer id.
     pub anonymous: Vec<(Subject, Identifier)>,
     /// Who named which identifier when.
-    pub namings: Vec<(Subject, (Token, Millis))>,
+    pub namings: Vec<(Subject, Named)>,
     /// The same for all workers.
     pub context: Option<Arc<Context>>,
 }
@@ -59,6 +61,9 @@ pub struct Answers {
     pub next_wakeup: Option<u64>,
 }
 
+/// An identifier, when the event happened that names it, and the tenant.
+type Named = (Token, Millis, AccountId);
+
 type Collected<D> = Rc<RefCell<Vec<(D, u64, isize)>>>;
 
 /// The dataflow of one worker.
@@ -66,7 +71,7 @@ pub struct Graph {
     said: InputSession<u64, (Subject, Statement), isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
     anonymous: InputSession<u64, (Subject, Identifier), isize>,
-    namings: InputSession<u64, (Subject, (Token, Millis)), isize>,
+    namings: InputSession<u64, (Subject, Named), isize>,
     contexts: InputHandleVec<u64, Arc<Context>>,
     reasons: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
@@ -101,7 +106,17 @@ impl Graph {
         let (losers, quarantined) =
             linked_customers(held, linked(counts.clone()), context_stream.clone());
         let forgotten = forgotten(naming_rows, named.clone(), erased.clone());
-        let gone = erased.clone().concat(forgotten);
+        let along = forgotten.clone().flat_map(|forgotten| match forgotten {
+            Forgotten::Seeker(seeker, until_ms) => Some((seeker, until_ms)),
+            Forgotten::Identifier(..) => None,
+        });
+        let identifiers = forgotten.flat_map(|forgotten| match forgotten {
+            Forgotten::Identifier(account, token, until_ms) => {
+                Some((Answer::Forgotten { account, token, until_ms }, Cause::Erase))
+            }
+            Forgotten::Seeker(..) => None,
+        });
+        let gone = erased.clone().concat(along);
         let leaves = losers
             .map(|(loser, winner)| (loser, Leave::For(winner)))
             .concat(gone.map(|(subject, until_ms)| (subject, Leave::Erased(until_ms))));
@@ -120,7 +135,7 @@ impl Graph {
 
         let wakeup = Wakeup::default();
         let answers = persons(by_person(facts, detours(leaves)), context_stream, wakeup.clone());
-        let (answers, reasons) = collected(answers);
+        let (answers, reasons) = collected(answers.concat(identifiers));
         let (totals, total_rows) = collected(rate::totals(answers));
         let probe = totals.inner.probe().0;
         Graph {
@@ -256,19 +271,20 @@ fn found_persons<'s>(
     moved(found, moves)
 }
 
-/// Whose events without a customer id are erased along with customers, and until when.
+/// What is erased along with customers.
 fn forgotten<'s>(
-    namings: VecCollection<'s, u64, (Subject, (Token, Millis))>,
+    namings: VecCollection<'s, u64, (Subject, Named)>,
     named: VecCollection<'s, u64, (Subject, Identifier)>,
     erased: VecCollection<'s, u64, (Subject, Millis)>,
-) -> VecCollection<'s, u64, (Subject, Millis)> {
+) -> VecCollection<'s, u64, Forgotten> {
     let reached = namings.clone().arrange_by_key_named("Arrange: Namings").join_core(
         erased.arrange_by_key_named("Arrange: Erased"),
-        |customer, (token, at), until_ms| {
+        |customer, (token, at, _), until_ms| {
             (at <= until_ms).then_some((*token, About::Erased(*customer, *until_ms)))
         },
     );
-    let names = namings.map(|(customer, (token, at))| (token, About::Named(customer, at)));
+    let names = namings
+        .map(|(customer, (token, at, account))| (token, About::Named(customer, at, account)));
     let seekers = named.map(|(seeker, found)| (found.token, About::Sought(seeker)));
     forget(names.concatenate([reached, seekers]))
 }

@@ -182,7 +182,8 @@ impl Names {
         }
     }
 
-    fn account_id(&mut self, account: &Arc<str>) -> AccountId {
+    /// The number of an account.
+    pub fn account_id(&mut self, account: &Arc<str>) -> AccountId {
         AccountId(self.accounts.number(account))
     }
 }

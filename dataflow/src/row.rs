@@ -205,6 +205,15 @@ pub enum Answer {
         /// It is in the numerator as well.
         hit: bool,
     },
+    /// Events that name an identifier and no customer are erased until then.
+    Forgotten {
+        /// The tenant.
+        account: AccountId,
+        /// The identifier.
+        token: Token,
+        /// What happened by then.
+        until_ms: Millis,
+    },
     /// A member is kept from being linked.
     Quarantined {
         /// The tenant.

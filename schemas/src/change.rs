@@ -162,6 +162,18 @@ pub enum Change {
         /// Why.
         cause: Cause,
     },
+    /// Who named an identifier and no customer is erased until then, along with a customer, or no
+    /// longer.
+    Forgotten {
+        /// The tenant.
+        account_id: Arc<str>,
+        /// The identifier.
+        token: Token,
+        /// What happened by then.
+        until_ms: Millis,
+        /// It is, or it is no longer.
+        erased: bool,
+    },
     /// A customer is kept from being linked, or no longer.
     Quarantine {
         /// The tenant.

@@ -26,8 +26,8 @@ pub struct TickInput {
     pub attributes: Vec<AttributeFact>,
     /// Further identifiers of the same events: they accumulate. With when that happened.
     pub identifiers: Vec<(Subject, Identifier, Millis)>,
-    /// Every naming of an identifier by an event with a customer id, and when it happened.
-    pub namings: Vec<(Subject, Token, Millis)>,
+    /// Every naming of an identifier by an event with a customer id.
+    pub namings: Vec<Naming>,
     /// Explicit links made and removed.
     pub merges: Vec<MergeFact>,
     /// Segments that CDP asserts.
@@ -156,6 +156,19 @@ impl Hash for AttributeValue {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.json.hash(state);
     }
+}
+
+/// An event of a customer names an identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// The tenant.
+    pub account_id: Arc<str>,
+    /// The customer.
+    pub subject: Subject,
+    /// The identifier.
+    pub token: Token,
+    /// When the event happened.
+    pub occurred_at_ms: Millis,
 }
 
 /// A customer was said to have an attribute, or to have it no more.

@@ -20,6 +20,8 @@ pub enum View {
     Metrics,
     /// Identifiers that too many hold, and persons of too many members.
     Quarantine,
+    /// Customers and identifiers whose events are erased.
+    Erasures,
     /// Segments and metrics as they were defined.
     Definitions,
     /// Rejected records.
@@ -30,7 +32,7 @@ pub enum View {
 
 impl View {
     /// Every view, in the order in which their records are numbered and written.
-    pub const ALL: [View; 10] = [
+    pub const ALL: [View; 11] = [
         View::Events,
         View::Identities,
         View::Customers,
@@ -38,6 +40,7 @@ impl View {
         View::Segments,
         View::Metrics,
         View::Quarantine,
+        View::Erasures,
         View::Definitions,
         View::Rejected,
         View::Ledger,
@@ -53,6 +56,7 @@ impl View {
             View::Segments => "segments",
             View::Metrics => "metrics",
             View::Quarantine => "quarantine",
+            View::Erasures => "erasures",
             View::Definitions => "definitions",
             View::Rejected => "rejected",
             View::Ledger => "ledger",

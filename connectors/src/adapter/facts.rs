@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cebe_schemas::definition::Selectors;
 use cebe_schemas::fact::{
-    AssertionFact, AttributeFact, EventFact, GroupName, Known, MergeFact, Stamp, TickInput,
+    AssertionFact, AttributeFact, EventFact, GroupName, Known, MergeFact, Naming, Stamp, TickInput,
 };
 use cebe_schemas::id::{EventType, Group, IdKey, Subject};
 use cebe_schemas::verdict::ValidEvent;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 /// Whose `customer.*` and `segment.*` events count as such; the same names from another source are only events.
 const IDENTITY_SOURCE: &str = "cdp";
+const ERASED: &str = "customer.erased";
 
 /// Adds the facts of `event`. One without a customer id is about whoever its identifiers belong to.
 pub(super) fn tell(
@@ -36,7 +37,12 @@ pub(super) fn tell(
     if event.qontak_customer_id.is_some() {
         let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
         let named = event.identifiers.iter().copied().chain(attributes);
-        input.namings.extend(named.map(|found| (subject, found.token, event.occurred_at_ms)));
+        input.namings.extend(named.map(|found| Naming {
+            account_id: account.clone(),
+            subject,
+            token: found.token,
+            occurred_at_ms: event.occurred_at_ms,
+        }));
     }
     if let Some(team) = &event.team_id {
         input.teams.push((subject, team.as_str().into(), event.occurred_at_ms));
@@ -53,11 +59,16 @@ pub(super) fn tell(
         "customer.created" | "customer.updated" => describe(event, subject, &stamp, input),
         "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
         "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
-        "customer.erased" => input.erasures.push((subject, event.occurred_at_ms)),
+        ERASED => input.erasures.push((subject, event.occurred_at_ms)),
         "segment.entered" => assert(event, account, subject, true, stamp, input),
         "segment.exited" => assert(event, account, subject, false, stamp, input),
         _ => {}
     }
+}
+
+/// Whether the event erases its customer.
+pub(super) fn is_erasure(event: &ValidEvent) -> bool {
+    event.source_module == IDENTITY_SOURCE && event.event_name == ERASED
 }
 
 /// That the event happened, once as it is and once for each selector that selects it.

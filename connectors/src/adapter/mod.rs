@@ -5,6 +5,7 @@
 //! else. A replay through a new adapter therefore gives the same rows, byte for byte.
 
 mod announced;
+mod erased;
 mod facts;
 mod ledger;
 mod rows;
@@ -13,6 +14,7 @@ mod tally;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use cebe_schemas::change::Moment;
 use cebe_schemas::control::{Applied, ControlError, ControlState};
 use cebe_schemas::definition::{Definitions, Selector};
 use cebe_schemas::fact::TickInput;
@@ -26,6 +28,7 @@ use crate::kafka::Topics;
 use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex, KeyIndexError};
 use announced::Announced;
+use erased::Erased;
 use ledger::{Ledger, Outcome};
 pub use tally::{Duplicate, Tally};
 
@@ -61,6 +64,7 @@ pub struct Adapter<K> {
     announced: Announced,
     /// Types of which an event was accepted.
     accepted: HashSet<EventType>,
+    erased: Erased,
     ledger: Ledger,
 }
 
@@ -74,6 +78,7 @@ impl<K: KeyIndex> Adapter<K> {
             control,
             announced: Announced::default(),
             accepted: HashSet::new(),
+            erased: Erased::default(),
             ledger: Ledger::default(),
         }
     }
@@ -122,6 +127,12 @@ impl<K: KeyIndex> Adapter<K> {
         }
         self.ledger.rows(t_ms, &mut tick.rows);
         Ok(tick)
+    }
+
+    /// Takes in what the dataflow has made of the last tick: what arrives from now on and is erased
+    /// already is stored without content.
+    pub fn learn(&mut self, moments: &[Moment]) {
+        self.erased.learn(moments);
     }
 
     /// Ends the tick in the key index.
@@ -229,10 +240,28 @@ impl<K: KeyIndex> Adapter<K> {
                 self.accepted.insert(event.event);
                 let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
                 facts::tell(&event, ordinal, ids, selectors, &mut tick.input);
-                tick.rows.push(Row::Event(rows::accepted(event, placed, &self.judge.keys)));
+                let is_erased = self.erase(&event, placed.t_ms, tick);
+                let mut row = rows::accepted(event, placed, &self.judge.keys);
+                if is_erased {
+                    erased::empty(&mut row);
+                }
+                tick.rows.push(Row::Event(row));
                 Ok(Outcome::Accepted)
             }
         }
+    }
+}
+
+impl<K> Adapter<K> {
+    /// Takes an erasure in. Returns whether the event itself is erased.
+    fn erase(&mut self, event: &ValidEvent, t_ms: Millis, tick: &mut AdaptedTick) -> bool {
+        let customer = event.qontak_customer_id.as_deref();
+        let subject = customer.map(|id| self.judge.keys.id_key().subject(&event.account_id, id));
+        if let (true, Some(subject)) = (facts::is_erasure(event), subject) {
+            self.erased.customer(subject, event.occurred_at_ms);
+            tick.rows.push(Row::Erasure(rows::erasure(event, t_ms)));
+        }
+        self.erased.has(subject, event)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use cebe_schemas::control::ControlError;
 use cebe_schemas::id::Token;
-use cebe_schemas::row::{EventRow, RejectedRow};
+use cebe_schemas::row::{ErasureRow, EventRow, RejectedRow};
+use cebe_schemas::time::Millis;
 use cebe_schemas::token::Keys;
 use cebe_schemas::verdict::{Reason, Rejection, ValidEvent};
 
@@ -35,6 +36,19 @@ pub(super) fn accepted(event: ValidEvent, placed: &Placed, keys: &Keys) -> Event
         logical_time: placed.t_ms,
         ordinal: placed.record_ordinal,
         seq: 0,
+    }
+}
+
+/// That a customer is erased.
+pub(super) fn erasure(event: &ValidEvent, logical_time: Millis) -> ErasureRow {
+    ErasureRow {
+        account_id: event.account_id.clone(),
+        qontak_customer_id: event.qontak_customer_id.clone().unwrap_or_default(),
+        identifier_token: String::new(),
+        erased_until: event.occurred_at_ms,
+        logical_time,
+        seq: 0,
+        deleted: 0,
     }
 }
 

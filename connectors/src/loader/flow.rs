@@ -299,6 +299,9 @@ async fn load(sink: Arc<Sink>, batch: Batch) -> Result<Batch, LoaderError> {
             acknowledged_ms = Some(at_ms);
         }
     }
+    if batch.rows.contains_key(&View::Erasures) {
+        sink.erase(batch.first_ms, batch.through_ms).await;
+    }
     if let Some(rows) = batch.rows.get(&View::Ledger) {
         sink.load(View::Ledger, rows).await;
     }

@@ -14,6 +14,7 @@
 //! Pure: `row`, `gather`, `batch`, `latency`. Kafka: `feed`. ClickHouse: `sink`. The loop: `flow`.
 
 mod batch;
+mod erase;
 mod feed;
 mod flow;
 mod gather;

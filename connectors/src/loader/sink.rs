@@ -6,14 +6,16 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::View;
 use clickhouse::Client;
 use clickhouse::error::Error;
 use metrics::{counter, gauge, histogram};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::batch::body;
+use super::erase;
 use super::row::{Row, without_properties};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -90,6 +92,25 @@ impl Sink {
         while let Err(Refused(reason)) = self.insert(table, || body.to_vec()).await {
             error!(table, reason, "clickhouse refuses the loader's own rows: nothing is loaded");
             sleep(REMINDER).await;
+        }
+    }
+
+    /// Returns when events that erasures of these logical times reach are stored without content: a
+    /// row that says nothing replaces each. Done again, it changes nothing.
+    pub(crate) async fn erase(&self, from_ms: Millis, through_ms: Millis) {
+        let times = [from_ms, through_ms].map(format_rfc3339);
+        for sql in erase::STATEMENTS {
+            let mut backoff = Backoff::default();
+            loop {
+                let query = self.client.query(sql).param("from", &times[0]);
+                let done = timeout(self.timeout, query.param("through", &times[1]).execute()).await;
+                match done {
+                    Ok(Ok(())) => break,
+                    Ok(Err(error)) => self.failed(&error),
+                    Err(elapsed) => self.failed(&elapsed),
+                }
+                sleep(backoff.next_wait()).await;
+            }
         }
     }
 

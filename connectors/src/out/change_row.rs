@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cebe_schemas::change::{Change, Profile};
 use cebe_schemas::row::{
-    CustomerRow, IdentityRow, MetricRow, QuarantineRow, Row, SeenRow, SegmentRow,
+    CustomerRow, ErasureRow, IdentityRow, MetricRow, QuarantineRow, Row, SeenRow, SegmentRow,
 };
 use cebe_schemas::time::Millis;
 use cebe_schemas::token::Keys;
@@ -89,6 +89,15 @@ pub fn from_change(change: Change, logical_time: Millis, keys: &Keys) -> Row {
                 deleted: u8::from(new.denominator == 0),
             })
         }
+        Change::Forgotten { account_id, token, until_ms, erased } => Row::Erasure(ErasureRow {
+            account_id: account_id.to_string(),
+            qontak_customer_id: String::new(),
+            identifier_token: keys.render(token),
+            erased_until: until_ms,
+            logical_time,
+            seq: 0,
+            deleted: u8::from(!erased),
+        }),
         Change::Quarantine {
             account_id,
             reason,

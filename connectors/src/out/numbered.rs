@@ -195,6 +195,12 @@ fn place(row: &Row) -> Place {
                 [&r.account_id, r.reason.as_str(), token, cluster, &r.qontak_customer_id];
             (r.logical_time, own(&key), 0)
         }
+        Row::Erasure(r) => {
+            let until = format_rfc3339(r.erased_until);
+            let key: [&str; 4] =
+                [&r.account_id, &r.qontak_customer_id, &r.identifier_token, &until];
+            (r.logical_time, own(&key), 0)
+        }
         Row::Definition(r) => (r.logical_time, own(&[&r.account_id, r.kind, &r.id]), 0),
         Row::Rejected(r) => {
             let key = own(&[&r.account_id, &r.topic, &r.partition.to_string()]);
@@ -226,6 +232,7 @@ fn seq_of(row: &mut Row) -> &mut u32 {
         Row::Customer(r) => &mut r.seq,
         Row::Seen(r) => &mut r.seq,
         Row::Quarantine(r) => &mut r.seq,
+        Row::Erasure(r) => &mut r.seq,
         Row::Definition(r) => &mut r.seq,
         Row::Segment(r) => &mut r.seq,
         Row::Metric(r) => &mut r.seq,
@@ -241,6 +248,7 @@ fn row_json(row: &Row) -> Result<Vec<u8>, serde_json::Error> {
         Row::Customer(r) => serde_json::to_vec(r),
         Row::Seen(r) => serde_json::to_vec(r),
         Row::Quarantine(r) => serde_json::to_vec(r),
+        Row::Erasure(r) => serde_json::to_vec(r),
         Row::Definition(r) => serde_json::to_vec(r),
         Row::Segment(r) => serde_json::to_vec(r),
         Row::Metric(r) => serde_json::to_vec(r),

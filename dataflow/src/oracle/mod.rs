@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Change, Moment, TickOutput};
 use cebe_schemas::definition::Definitions;
-use cebe_schemas::fact::{EventFact, TickInput};
-use cebe_schemas::id::{Group, Subject};
+use cebe_schemas::fact::{EventFact, Naming, TickInput};
+use cebe_schemas::id::{Group, Subject, Token};
 use cebe_schemas::time::Millis;
 
 use crate::view::rate::oracle::count;
@@ -77,7 +77,11 @@ impl Oracle {
         let time_came = answers(before, &old, t_ms);
         let facts_came = answers(after, &old, t_ms);
         let current = answers(after, &self.definitions, t_ms);
-        moments.push(self.moment(t_ms, &history, [&rows, &time_came, &facts_came, &current]));
+        let mut moment = self.moment(t_ms, &history, [&rows, &time_came, &facts_came, &current]);
+        let ticks = &self.ticks;
+        moment.changes.extend(forgettings(&ticks[..ticks.len() - 1], ticks));
+        moment.changes.sort();
+        moments.push(moment);
         moments.retain(|moment| !moment.changes.is_empty());
         let next_wakeup_ms = next_wakeup(after, &self.definitions, t_ms);
         TickOutput { t_ms, moments, next_wakeup_ms }
@@ -254,17 +258,51 @@ fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
 /// of its identifiers by then, as no remaining one had.
 fn forgotten(ticks: &[TickInput], seeker: Subject, at: Millis) -> bool {
     let erasures = || ticks.iter().flat_map(|tick| &tick.erasures);
-    let namings = || ticks.iter().flat_map(|tick| &tick.namings);
     let sought = ticks.iter().flat_map(|tick| &tick.anonymous).filter(|(s, _)| *s == seeker);
     let tokens: BTreeSet<_> = sought.map(|(_, identifier)| identifier.token).collect();
     tokens.iter().any(|token| {
-        erasures().filter(|(_, until)| at <= *until).any(|(customer, until)| {
-            let mut by_then = namings().filter(|(_, t, when)| t == token && when <= until);
-            let had_named = by_then.clone().any(|(who, ..)| who == customer);
-            let erased = |who, when| erasures().any(|(c, u)| c == who && when <= u);
-            had_named && !by_then.any(|(who, _, when)| who != customer && !erased(who, when))
-        })
+        erasures()
+            .filter(|(_, until)| at <= *until)
+            .any(|(customer, until)| had_named_alone(ticks, *token, *customer, *until))
     })
+}
+
+/// Whether a customer had named an identifier by then, and no remaining one had.
+fn had_named_alone(ticks: &[TickInput], token: Token, customer: Subject, until: Millis) -> bool {
+    let namings = ticks.iter().flat_map(|tick| &tick.namings);
+    let mut by_then = namings.filter(|n| n.token == token && n.occurred_at_ms <= until);
+    let had_named = by_then.clone().any(|naming| naming.subject == customer);
+    let is_erased = |naming: &Naming| {
+        let mut erasures = ticks.iter().flat_map(|tick| &tick.erasures);
+        erasures.any(|(who, until)| *who == naming.subject && naming.occurred_at_ms <= *until)
+    };
+    had_named && !by_then.any(|naming| naming.subject != customer && !is_erased(naming))
+}
+
+/// Identifiers, and until when whoever names them and no customer is erased.
+fn forgotten_identifiers(ticks: &[TickInput]) -> BTreeMap<Token, (Text, Millis)> {
+    let mut forgotten = BTreeMap::new();
+    for naming in ticks.iter().flat_map(|tick| &tick.namings) {
+        let erasures = ticks.iter().flat_map(|tick| &tick.erasures);
+        let alone =
+            erasures.filter(|(who, until)| had_named_alone(ticks, naming.token, *who, *until));
+        if let Some(until) = alone.map(|(_, until)| *until).max() {
+            forgotten.insert(naming.token, (naming.account_id.clone(), until));
+        }
+    }
+    forgotten
+}
+
+/// What is forgotten now and was not, and the other way around.
+fn forgettings(before: &[TickInput], after: &[TickInput]) -> Vec<Change> {
+    let (before, after) = (forgotten_identifiers(before), forgotten_identifiers(after));
+    let change = |(token, (account_id, until_ms)): (&Token, &(Text, Millis)), erased| {
+        let (account_id, token, until_ms) = (account_id.clone(), *token, *until_ms);
+        Change::Forgotten { account_id, token, until_ms, erased }
+    };
+    let new = after.iter().filter(|(token, of)| before.get(token) != Some(of));
+    let old = before.iter().filter(|(token, of)| after.get(token) != Some(of));
+    new.map(|of| change(of, true)).chain(old.map(|of| change(of, false))).collect()
 }
 
 /// The first cause of all that moved these rows.

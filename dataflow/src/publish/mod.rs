@@ -76,6 +76,7 @@ fn moment(
     changes.extend(persons(&net, &lineage, names));
     changes.extend(segments(&net, &lineage, names, members));
     changes.extend(quarantine(&net, &lineage, names));
+    changes.extend(net.iter().filter_map(|of| forgotten(of, names)));
     for (key, cause) in rates(&net, &lineage) {
         let from = totals.partition_point(|((k, _), _, _)| *k < key);
         let to = totals.partition_point(|((k, _), _, _)| *k <= key);
@@ -161,6 +162,19 @@ fn segments(
         })
     };
     turns.into_iter().filter_map(change).collect()
+}
+
+/// Identifiers that are erased along with customers, or no longer.
+fn forgotten(of: &Net, names: &Names) -> Option<Change> {
+    match of.answer {
+        Answer::Forgotten { account, token, until_ms } => Some(Change::Forgotten {
+            account_id: names.account(account),
+            token,
+            until_ms,
+            erased: of.is_new,
+        }),
+        _ => None,
+    }
 }
 
 /// Customers that are kept from being linked, or no longer.

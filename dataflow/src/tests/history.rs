@@ -6,7 +6,7 @@ use cebe_schemas::control::ControlState;
 use cebe_schemas::definition::{About, Clause, Definitions, GroupBy, Metric, Segment};
 use cebe_schemas::fact::{
     AssertionFact, AttributeFact, AttributeValue, EventFact, GroupName, Identifier,
-    IdentifierValue, Known, Linking, MergeFact, Stamp, TickInput,
+    IdentifierValue, Known, Linking, MergeFact, Naming, Stamp, TickInput,
 };
 use cebe_schemas::id::{EventType, Group, IdKey, Subject, Token};
 use cebe_schemas::time::{Millis, Retention};
@@ -280,9 +280,7 @@ impl Writer {
                     input.known.push(known(who, t_ms - ago, None));
                     let identifies = name < 2;
                     input.namings.extend(
-                        value.filter(|_| identifies).map(|value| {
-                            (subject(who), identifier(who.0, value).token, t_ms - ago)
-                        }),
+                        value.filter(|_| identifies).map(|value| naming(who, value, t_ms - ago)),
                     );
                     input.attributes.push(AttributeFact {
                         name: ATTRIBUTES[name].into(),
@@ -298,7 +296,7 @@ impl Writer {
                     input.known.push(known(who, t_ms, None));
                     let identifier = identifier(who.0, value);
                     input.identifiers.push((subject(who), identifier, t_ms));
-                    input.namings.push((subject(who), identifier.token, t_ms));
+                    input.namings.push(naming(who, value, t_ms));
                 }
                 Say::Anonymous { account, values, event, group: g, ago, team } => {
                     let subject = anonymous(account, values, &mut input);
@@ -351,6 +349,12 @@ impl Writer {
         }
         input
     }
+}
+
+fn naming(who: Who, value: u8, occurred_at_ms: Millis) -> Naming {
+    let account_id = ACCOUNTS[who.0].into();
+    let token = identifier(who.0, value).token;
+    Naming { account_id, subject: subject(who), token, occurred_at_ms }
 }
 
 /// Whoever names these identifiers and no customer.

@@ -78,6 +78,7 @@ fn histories_reach_every_cause() {
         reached("segment", &[Erase, Unmerge, Merge, Definition, Time, LateEvent, Event]),
         "{seen:?}"
     );
+    assert!(reached("forgotten", &[Erase]), "{seen:?}");
     assert!(reached("holders", &[Unmerge, Merge, Definition, Event]), "{seen:?}");
     assert!(reached("members", &[Unmerge, Merge]), "{seen:?}");
     assert!(reached("metric", &[Erase, Unmerge, Merge, Definition, LateEvent, Event]), "{seen:?}");
@@ -90,6 +91,7 @@ fn kind(change: &Change) -> (&'static str, Cause) {
         Change::Seen { cause, .. } => ("seen", *cause),
         Change::Segment { cause, .. } => ("segment", *cause),
         Change::Metric { cause, .. } => ("metric", *cause),
+        Change::Forgotten { .. } => ("forgotten", Cause::Erase),
         Change::Quarantine { reason, cause, .. } => (reason.as_str(), *cause),
     }
 }

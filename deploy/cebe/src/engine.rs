@@ -141,6 +141,7 @@ impl Engine {
         let mut adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, &records)?;
         let begin = Instant::now();
         let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
+        self.adapter.learn(&output.moments);
         self.next_wakeup_ms = output.next_wakeup_ms;
         if report {
             adapted.report();

@@ -5,6 +5,7 @@
 
 mod customer;
 mod definition;
+mod erasure;
 mod event;
 mod identity;
 mod ledger;
@@ -17,6 +18,7 @@ mod segment;
 
 pub use customer::CustomerRow;
 pub use definition::DefinitionRow;
+pub use erasure::ErasureRow;
 pub use event::EventRow;
 pub use identity::IdentityRow;
 pub use ledger::LedgerRow;
@@ -46,6 +48,8 @@ pub enum Row {
     Metric(MetricRow),
     /// A customer is kept from being linked.
     Quarantine(QuarantineRow),
+    /// Something was erased.
+    Erasure(ErasureRow),
     /// A definition came into force.
     Definition(DefinitionRow),
     /// A rejected record.
@@ -65,6 +69,7 @@ impl Row {
             Row::Segment(_) => View::Segments,
             Row::Metric(_) => View::Metrics,
             Row::Quarantine(_) => View::Quarantine,
+            Row::Erasure(_) => View::Erasures,
             Row::Definition(_) => View::Definitions,
             Row::Rejected(_) => View::Rejected,
             Row::Ledger(_) => View::Ledger,

@@ -4,6 +4,7 @@
 //! the ledger has to add up over all of them. Takes the arguments of any Rust test.
 
 mod cases;
+mod erase;
 mod replay;
 
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 11] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
     ("err2_flag_off", cases::err2_flag_off),
     ("skipped_events_are_replayed", replay::skipped_events_are_replayed),
     ("rejected_events_are_replayed", replay::rejected_events_are_replayed),
+    ("erased_events_lose_their_content", erase::erased_events_lose_their_content),
     ("kill_9_under_load", cases::kill_9_under_load),
     ("second_engine_is_refused", cases::second_engine_is_refused),
     ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),

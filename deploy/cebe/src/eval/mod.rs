@@ -55,6 +55,7 @@ impl Evaluation {
     pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Row>> {
         let mut adapted = self.adapter.adapt(tick.t_ms, tick.first_ordinal, &tick.records)?;
         let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
+        self.adapter.learn(&output.moments);
         let mut rows = adapted.rows;
         for Moment { t_ms, changes } in output.moments {
             let keys = self.adapter.token_keys();

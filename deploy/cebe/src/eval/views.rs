@@ -63,7 +63,7 @@ impl Views {
             Row::Segment(row) => self.segment(row),
             Row::Metric(row) => self.metric(row),
             Row::Quarantine(row) => self.quarantined(row),
-            Row::Definition(_) => {}
+            Row::Erasure(_) | Row::Definition(_) => {}
             Row::Rejected(row) => {
                 self.rejected.insert((row.topic.clone(), row.partition, row.offset), row);
             }

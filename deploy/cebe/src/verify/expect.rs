@@ -15,6 +15,7 @@ use cebe_schemas::verdict::Judge;
 use cebe_schemas::view::View;
 use serde_json::{Value, json};
 
+use super::erasures::Erasures;
 use crate::eval::bound::BoundLines;
 use crate::eval::views::Views;
 use crate::eval::{Evaluation, Tick, files};
@@ -68,11 +69,14 @@ impl Expected {
         let mut events = BufWriter::new(File::create(folder.join("events.jsonl"))?);
         let kept_from_ms = events_kept_from(now_ms);
         let (mut views, mut definitions) = (Views::default(), Vec::new());
+        let mut erasures = Erasures::default();
         while let Some(tick) = lines.next_tick()? {
             let rows = evaluation.tick(&tick)?;
             for row in &rows {
-                if let Row::Definition(row) = row {
-                    definitions.push(row.clone());
+                match row {
+                    Row::Definition(row) => definitions.push(row.clone()),
+                    Row::Erasure(row) => erasures.take_in(row),
+                    _ => {}
                 }
                 views.fold(row.clone());
             }
@@ -84,6 +88,7 @@ impl Expected {
             write_events(&mut events, accepted.map(|record| &*record.value), kept_from_ms)?;
         }
         events.flush()?;
+        erasures.empty(folder, "events.jsonl")?;
         for writer in expected.feeds.values_mut() {
             writer.flush()?;
         }
