@@ -135,15 +135,23 @@ impl Retention {
     /// The least [end](Retention::end) of events at these times.
     pub fn first_end(self, occurred_at_ms: impl Iterator<Item = Millis> + Clone) -> Option<Millis> {
         let least_ms = occurred_at_ms.clone().min()?;
-        let early = occurred_at_ms.filter(|at| at.saturating_sub(least_ms) <= MONTHS_DIFFER_MS);
-        early.map(|at| self.end(at)).min()
+        // Within a day the earlier time has the earlier end.
+        let mut first_of_day = [None; DAYS_DIFFER];
+        for at in occurred_at_ms {
+            let day = at.div_euclid(DAY_MS).saturating_sub(least_ms.div_euclid(DAY_MS));
+            if let Some(first) = usize::try_from(day).ok().and_then(|day| first_of_day.get_mut(day))
+            {
+                *first = first.map_or(Some(at), |first: Millis| Some(first.min(at)));
+            }
+        }
+        first_of_day.into_iter().flatten().map(|at| self.end(at)).min()
     }
 }
 
 const SHORTEST_MONTH_MS: Millis = 28 * DAY_MS;
-/// A later time has an earlier end only if its day is cut to a shorter month: the 29th to 31st of
-/// January, a month later, are all the 28th of February.
-const MONTHS_DIFFER_MS: Millis = 4 * DAY_MS;
+/// A later day has an earlier end only if it is cut to a shorter month: the 29th to 31st of January, a
+/// month later, are all the 28th of February.
+const DAYS_DIFFER: usize = 4;
 
 /// A duration such as `30d`: a positive integer with `ms`, `s`, `m`, `h` or `d`, up to 100 years.
 pub fn parse_duration(text: &str) -> Option<Millis> {

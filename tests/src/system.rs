@@ -29,7 +29,7 @@ pub struct System {
 impl System {
     /// Builds the binary if need be and starts the services.
     pub fn start() -> anyhow::Result<System> {
-        let binary = build()?;
+        let binary = binary()?;
         let folder = tempfile::tempdir()?;
         let services = Guard::up(Options::new(folder.path().join("services")))?;
         let producer = ClientConfig::new()
@@ -243,8 +243,11 @@ pub fn eventually<T>(
     }
 }
 
-/// The engine's binary, beside the test's own.
-fn build() -> anyhow::Result<PathBuf> {
+/// The binary `cebe`, built if need be, beside the test's own.
+///
+/// # Errors
+/// It does not build.
+pub fn binary() -> anyhow::Result<PathBuf> {
     // No package is selected, so the dependencies are those that the tests were built with.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

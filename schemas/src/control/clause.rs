@@ -191,7 +191,7 @@ fn did(object: &Object) -> Result<Did, ControlError> {
 /// The least and the greatest number.
 fn counts(object: &Object) -> Result<(u32, u32), ControlError> {
     let most = object.optional("at_most").map(|most| most.count_from(0)).transpose()?;
-    let least = object.optional("at_least").map(|least| least.count()).transpose()?;
+    let least = object.optional("at_least").map(|least| least.count_from(0)).transpose()?;
     if let Some(exactly) = object.optional("exactly") {
         if least.is_some() || most.is_some() {
             return Err(exactly.wrong("cannot stand beside `at_least` or `at_most`"));

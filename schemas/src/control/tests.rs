@@ -216,7 +216,7 @@ fn what_is_wrong_is_named_and_nothing_changes() {
         (segment(json!({"when": {"did": "x", "then_not": "z"}})), "/segments/1/when/within"),
         (segment(json!({"when": {"did": "x", "same": "p"}})), "/segments/1/when/same"),
         (segment(json!({"when": {"did": "x", "recent": "1d"}})), "/segments/1/when/recent"),
-        (segment(json!({"when": {"did": "x", "at_least": 0}})), "/segments/1/when/at_least"),
+        (segment(json!({"when": {"did": "x", "at_least": -1}})), "/segments/1/when/at_least"),
         (segment(json!({"when": {"did": "x", "at_least": 1.5}})), "/segments/1/when/at_least"),
         (segment(json!({"when": {"did": "x", "within": "30 days"}})), "/segments/1/when/within"),
         (segment(json!({"when": {"did": "x", "within": 30}})), "/segments/1/when/within"),

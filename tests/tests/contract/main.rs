@@ -12,24 +12,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use cebe_tests::contract::compare::differences;
 use cebe_tests::contract::evaluate;
+use cebe_tests::system::binary;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use world::{Case, World, world};
 
-/// The binary beside this test.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    test.ancestors().nth(2).expect("the target folder").join("cebe")
-}
+static BINARY: LazyLock<PathBuf> = LazyLock::new(|| binary().expect("cebe is built"));
 
 /// File → text, on so many workers.
 fn answers(folder: &Path, at: i64, workers: &str) -> BTreeMap<String, String> {
     let out = folder.join(format!("out-{workers}"));
-    let output = Command::new(binary())
+    let output = Command::new(&*BINARY)
         .arg("eval")
         .arg("--events")
         .arg(folder.join("events.jsonl"))
@@ -39,7 +37,7 @@ fn answers(folder: &Path, at: i64, workers: &str) -> BTreeMap<String, String> {
         .arg(&out)
         .args(["--at", &at.to_string(), "--workers", workers])
         .output()
-        .expect("cebe starts: cargo build --bin cebe");
+        .expect("cebe starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let files = fs::read_dir(out).expect("a folder").map(|file| file.expect("a file").path());
     files

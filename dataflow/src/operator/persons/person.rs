@@ -226,7 +226,15 @@ fn apply<'f, T: Ord + Clone>(
         values.retain(|value| removed.next_if_eq(&value).is_none());
         debug_assert!(removed.peek().is_none(), "only what is held can be removed");
     }
-    if !added.is_empty() {
+    if added.len() == 1 {
+        let value = added.remove(0);
+        let at = values.partition_point(|held| *held <= value);
+        // Most persons are small, and exact; to grow a giant by one each time would copy all of it.
+        if values.len() < GIANT_FROM {
+            values.reserve_exact(1);
+        }
+        values.insert(at, value);
+    } else if !added.is_empty() {
         values.reserve_exact(added.len());
         values.append(&mut added);
         // Stable: it merges runs that are sorted already.

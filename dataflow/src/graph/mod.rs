@@ -1,4 +1,5 @@
-//! The one place where the views are wired to each other.
+//! The one place where the views are wired to each other. `links` says who is linked to whom, `seam`
+//! turns facts about customers into facts about persons.
 //!
 //! ```text
 //! said → customers ─┬─ links, identifiers → stars → components → cap → losers ─┐
@@ -14,30 +15,25 @@ use std::mem::take;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cebe_schemas::change::{Cause, Quarantine};
+use cebe_schemas::change::Cause;
 use cebe_schemas::fact::{EventFact, Identifier};
 use cebe_schemas::id::{Subject, Token};
 use cebe_schemas::time::Millis;
 use differential_dataflow::input::{Input as _, InputSession};
-use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use differential_dataflow::{ExchangeData, VecCollection};
 use timely::dataflow::operators::probe::Handle;
-use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Input as _, Probe as _};
-use timely::dataflow::{InputHandleVec, Scope, StreamVec};
+use timely::dataflow::{InputHandleVec, Scope};
 use timely::worker::Worker;
 
-use crate::operator::cap::{Capped, cap};
 use crate::operator::customers::{Counts, customers};
-use crate::operator::detour::{Detour, Leave, detours};
+use crate::operator::detour::{Leave, detours};
 use crate::operator::distinct::distinct;
-use crate::operator::forget::{About, Forgotten, forget};
+use crate::operator::forget::Forgotten;
 use crate::operator::persons::{Context, Wakeup, persons};
-use crate::operator::sole::sole;
-use crate::operator::star::{Role, Star, stars};
-use crate::row::{
-    AccountId, Answer, Fact, Member, Quarantined, RateKey, Reason, Statement, Weight,
-};
-use crate::view::{identity, rate};
+use crate::operator::star::Role;
+use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Statement, Weight};
+use crate::view::rate;
 
 /// One worker's part of the input of a tick.
 #[derive(Debug, Default)]
@@ -62,7 +58,13 @@ pub struct Answers {
 }
 
 /// An identifier, when the event happened that names it, and the tenant.
-type Named = (Token, Millis, AccountId);
+pub type Named = (Token, Millis, AccountId);
+
+mod links;
+mod seam;
+
+use links::{linked, linked_customers, members};
+use seam::{by_person, forgotten};
 
 type Collected<D> = Rc<RefCell<Vec<(D, u64, isize)>>>;
 
@@ -177,150 +179,6 @@ impl Graph {
             next_wakeup: self.wakeup.get(),
         }
     }
-}
-
-/// Customers that exist: an event is theirs, or an event of another customer names them, and
-/// neither of the two was erased since.
-fn members<'s>(
-    counts: VecCollection<'s, u64, (Subject, Counts)>,
-) -> VecCollection<'s, u64, (Subject, Fact)> {
-    let own = counts.clone().flat_map(|(_, counts)| match counts {
-        Counts::Member(member) => Some(member),
-        _ => None,
-    });
-    let mentions = counts.flat_map(|(_, counts)| match counts {
-        Counts::Mention(by, member) => Some((by, member)),
-        _ => None,
-    });
-    let by_both =
-        distinct(mentions, "Mentions", 2, |(by, named): &(_, Arc<Member>)| (*by, named.subject));
-    let all = own.concat(by_both.map(|(_, member)| member));
-    distinct(all, "Members", 1, |member: &Arc<Member>| member.subject)
-        .map(|member| (member.subject, Fact::Member(member)))
-}
-
-/// Pairs that are linked explicitly, and of which neither was erased since.
-fn linked<'s>(
-    counts: VecCollection<'s, u64, (Subject, Counts)>,
-) -> VecCollection<'s, u64, (Subject, Subject)> {
-    let said = counts.flat_map(|(_, counts)| match counts {
-        Counts::Linked(pair) => Some(pair),
-        _ => None,
-    });
-    distinct(said, "Links", 2, |pair: &_| *pair)
-}
-
-/// From what customers hold and the pairs that are linked explicitly to (loser, winner), and those
-/// that are kept from being linked. A person of too many members falls into the pieces that
-/// explicit links make. Who names identifiers of one person only loses to that person.
-fn linked_customers<'s>(
-    held: VecCollection<'s, u64, (Identifier, Role, Subject)>,
-    pairs: VecCollection<'s, u64, (Subject, Subject)>,
-    contexts: StreamVec<'s, u64, Arc<Context>>,
-) -> (VecCollection<'s, u64, (Subject, Subject)>, VecCollection<'s, u64, Quarantined>) {
-    let stars = stars(held, contexts.clone());
-    let links = stars.clone().flat_map(|star| match star {
-        Star::Link(a, b) => Some((a, b)),
-        _ => None,
-    });
-    let found = stars.clone().flat_map(|star| match star {
-        Star::Found(customer, seeker) => Some((customer, seeker)),
-        _ => None,
-    });
-    let hubs = stars.flat_map(|star| match star {
-        Star::Quarantined(quarantined) => Some(quarantined),
-        _ => None,
-    });
-    let (losers, explicit_losers) = identity::losers(links, pairs);
-    let capped = cap(losers, contexts);
-    let losers = capped.clone().flat_map(|row| match row {
-        Capped::Loser(loser, winner) => Some((loser, winner)),
-        Capped::TooMany(..) => None,
-    });
-    let too_many = capped.flat_map(|row| match row {
-        Capped::TooMany(member, cluster) => Some((member, cluster)),
-        Capped::Loser(..) => None,
-    });
-    let pieces = explicit_losers
-        .arrange_by_key_named("Arrange: Pieces")
-        .join_core(too_many.clone().arrange_by_key_named("Arrange: Capped"), |loser, winner, _| {
-            Some((*loser, *winner))
-        });
-    let crowds = too_many.map(|(subject, cluster)| Quarantined {
-        reason: Quarantine::Members,
-        token: None,
-        cluster: Some(cluster),
-        subject,
-    });
-    let losers = losers.concat(pieces);
-    let seekers = sole(found_persons(found, losers.clone()));
-    (losers.concat(seekers), hubs.concat(crowds))
-}
-
-/// From (customer, seeker) to (person, seeker).
-fn found_persons<'s>(
-    found: VecCollection<'s, u64, (Subject, Subject)>,
-    losers: VecCollection<'s, u64, (Subject, Subject)>,
-) -> VecCollection<'s, u64, (Subject, Subject)> {
-    let moves = found
-        .clone()
-        .arrange_by_key_named("Arrange: Found")
-        .join_core(losers.arrange_by_key_named("Arrange: Losers"), |loser, seeker, winner| {
-            [((*winner, *seeker), 1), ((*loser, *seeker), -1)]
-        });
-    moved(found, moves)
-}
-
-/// What is erased along with customers.
-fn forgotten<'s>(
-    namings: VecCollection<'s, u64, (Subject, Named)>,
-    named: VecCollection<'s, u64, (Subject, Identifier)>,
-    erased: VecCollection<'s, u64, (Subject, Millis)>,
-) -> VecCollection<'s, u64, Forgotten> {
-    let reached = namings.clone().arrange_by_key_named("Arrange: Namings").join_core(
-        erased.arrange_by_key_named("Arrange: Erased"),
-        |customer, (token, at, _), until_ms| {
-            (at <= until_ms).then_some((*token, About::Erased(*customer, *until_ms)))
-        },
-    );
-    let names = namings
-        .map(|(customer, (token, at, account))| (token, About::Named(customer, at, account)));
-    let seekers = named.map(|(seeker, found)| (found.token, About::Sought(seeker)));
-    forget(names.concatenate([reached, seekers]))
-}
-
-/// Facts by person instead of by customer: those of a customer that leaves go along, but for what is
-/// erased. The one place behind which nobody knows that merging exists.
-fn by_person<'s>(
-    facts: VecCollection<'s, u64, (Subject, Fact)>,
-    detours: VecCollection<'s, u64, (Subject, Detour)>,
-) -> VecCollection<'s, u64, (Subject, Fact)> {
-    let moves = facts.clone().arrange_by_key_named("Arrange: Facts").join_core(
-        detours.arrange_by_key_named("Arrange: Detours"),
-        |subject, fact, detour| {
-            let is_erased = fact.happened_at().is_some_and(|at| Some(at) <= detour.erased_until_ms);
-            let goes = is_erased || detour.to.is_some();
-            let leaves = goes.then(|| ((*subject, fact.clone()), -1));
-            let comes = match fact {
-                Fact::Event(event) if is_erased => {
-                    Some((detour.to.unwrap_or(*subject), Fact::Taken(*event)))
-                }
-                _ if is_erased => None,
-                fact => detour.to.map(|to| (to, fact.clone())),
-            };
-            leaves.into_iter().chain(comes.map(|row| (row, 1)))
-        },
-    );
-    moved(facts, moves)
-}
-
-/// `rows` and what a join adds to them and takes away.
-fn moved<'s, D: ExchangeData>(
-    rows: VecCollection<'s, u64, D>,
-    moves: VecCollection<'s, u64, (D, isize)>,
-) -> VecCollection<'s, u64, D> {
-    let moves = moves.inner.map(|((row, sign), time, diff)| (row, time, sign * diff));
-    rows.concat(moves.as_collection())
 }
 
 fn collected<D: Clone + 'static>(
