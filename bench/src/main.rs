@@ -4,10 +4,15 @@ use clap::{Args, Parser, Subcommand};
 
 mod giants;
 mod measure;
+mod pipeline;
 mod report;
 mod single_update;
 mod wakeups;
 mod workload;
+
+/// As in the binary `cebe`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(name = "cebe-bench", about = "Workloads for the dataflow", version)]
@@ -23,6 +28,8 @@ enum Workload {
     /// A person of many events, a broadcast of many recipients, an identifier of many holders, a long
     /// chain: what an update of each costs, and what it costs everybody else.
     Giants(giants::Options),
+    /// From envelope bytes to numbered differences, at several sizes, batches and workers.
+    Pipeline(pipeline::Options),
     /// One event, and one merge, through the whole graph after many events.
     SingleUpdate(single_update::Options),
 }
@@ -45,6 +52,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().workload {
         Workload::Wakeups(options) => wakeups::run(&options),
         Workload::Giants(options) => giants::run(&options),
+        Workload::Pipeline(options) => pipeline::run(&options),
         Workload::SingleUpdate(options) => single_update::run(&options),
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use cebe_dataflow::Dataflow;
 use cebe_schemas::change::TickOutput;
 use cebe_schemas::fact::TickInput;
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long repeated ticks took.
 #[derive(Default)]
@@ -24,6 +25,11 @@ impl Timings {
         Ok(output)
     }
 
+    /// Keeps the time of something.
+    pub fn add(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
     /// Milliseconds at these quantiles (nearest rank).
     pub fn quantiles_ms<const N: usize>(&self, quantiles: [f64; N]) -> [f64; N] {
         let mut times = self.0.clone();
@@ -37,19 +43,23 @@ impl Timings {
 
 /// Resident memory of this process, in bytes.
 pub fn memory_bytes() -> anyhow::Result<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// The most memory that this process has had resident so far, in bytes.
+pub fn peak_bytes() -> anyhow::Result<u64> {
+    status_bytes("VmHWM:")
+}
+
+fn status_bytes(name: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()).context("not in status")?;
     Ok(kib.parse::<u64>()? * 1024)
 }
 
-/// Processor time that this process has used so far.
+/// Processor time that all threads of this process have used so far.
 pub fn cpu_time() -> anyhow::Result<Duration> {
-    /// Of the interface, whatever the kernel's own clock.
-    const TICKS_PER_SECOND: u64 = 100;
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(')').context("no process name in stat")?;
-    let mut user_and_system = fields.split_whitespace().skip(11).take(2);
-    let ticks: u64 = user_and_system.try_fold(0, |sum, f| f.parse::<u64>().map(|n| sum + n))?;
-    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
 }

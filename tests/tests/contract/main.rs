@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use cebe_tests::contract::compare::differences;
-use cebe_tests::contract::evaluate;
+use cebe_tests::oracle::{differences, evaluate};
 use cebe_tests::system::binary;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

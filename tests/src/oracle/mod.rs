@@ -9,11 +9,11 @@
 //! * `clause`, `metric`: segments and rates of one person.
 //! * `history`: changes between neighbouring answers, with their causes.
 //! * `views`: the rows.
-//! * [`compare`]: rows of `cebe eval` against these.
+//! * `differences`: the files of `cebe eval` against these.
 
 mod clause;
-pub mod compare;
 mod control;
+mod differences;
 mod history;
 mod judge;
 mod metric;
@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use control::Control;
+pub use differences::differences;
 use history::History;
 use judge::{Judge, Outcome};
 pub use views::Views;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::State;
 use super::history::{History, Rate};
-use super::judge::Judge;
+use super::judge::{Event, Judge};
 use super::people::{Person, people};
 use super::value::{self, text_of_time};
 
@@ -20,6 +20,7 @@ type Rows = BTreeMap<&'static str, Vec<Value>>;
 /// The views at one time.
 pub struct Views {
     pub(super) rows: Rows,
+    events: Vec<Value>,
 }
 
 fn token(account: &str, text: &str) -> Value {
@@ -27,9 +28,33 @@ fn token(account: &str, text: &str) -> Value {
 }
 
 impl Views {
-    /// The rows of one view.
+    /// The rows of one view; of `events`, only what tells one from another.
     pub fn of(&self, view: &str) -> &[Value] {
-        self.rows.get(view).map_or(&[], Vec::as_slice)
+        match view {
+            "events" => &self.events,
+            view => self.rows.get(view).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// Some columns of a view, each row as an array.
+    pub fn table(&self, view: &str, columns: &[&str]) -> Vec<Value> {
+        let row = |row: &Value| columns.iter().map(|column| row[*column].clone()).collect();
+        self.of(view).iter().map(row).collect()
+    }
+
+    /// Records by verdict: `accepted`, `duplicate`, `skipped`, or the reason of a rejection.
+    pub fn verdicts(&self) -> BTreeMap<String, u64> {
+        let mut verdicts = BTreeMap::new();
+        for row in self.of("ingest_ledger") {
+            for name in ["accepted", "duplicate", "skipped"] {
+                let count = row[name].as_u64().expect("a count");
+                *verdicts.entry(name.to_owned()).or_default() += count;
+            }
+        }
+        for row in self.of("rejected_events") {
+            *verdicts.entry(row["reason"].as_str().expect("a reason").to_owned()).or_default() += 1;
+        }
+        verdicts
     }
 
     pub(super) fn new(state: &State, history: &History, judge: &Judge) -> Views {
@@ -69,7 +94,11 @@ impl Views {
                 "duplicate": duplicate, "rejected": rejected, "skipped": skipped, "difference": 0})
         }).collect());
         derived(&mut rows, history);
-        Views { rows }
+        let event = |event: &Event| {
+            json!({"account_id": event.account, "source_module": event.source,
+                "idempotency_key": event.key})
+        };
+        Views { rows, events: state.events.iter().map(event).collect() }
     }
 }
 
