@@ -54,6 +54,7 @@ impl Views {
         for row in self.of("rejected_events") {
             *verdicts.entry(row["reason"].as_str().expect("a reason").to_owned()).or_default() += 1;
         }
+        verdicts.retain(|_, count| *count > 0);
         verdicts
     }
 
