@@ -46,8 +46,10 @@ pub enum Say {
         pair: (usize, usize),
         linked: bool,
     },
+    /// As of when some event happened, if any is named.
     Erase {
         who: Who,
+        of: Option<usize>,
     },
     Assert {
         who: Option<Who>,
@@ -181,7 +183,7 @@ fn say() -> impl Strategy<Value = Say> {
             .prop_map(|(who, fields, further, team)| Say::Describe { who, fields, further, team }),
         5 => (0..2usize, customer(), 0..3usize, any::<bool>())
             .prop_map(|(account, a, by, linked)| Say::Merge { account, pair: (a, (a + by) % CUSTOMERS.len()), linked }),
-        2 => who().prop_map(|who| Say::Erase { who }),
+        2 => (who(), prop::option::of(0..64usize)).prop_map(|(who, of)| Say::Erase { who, of }),
         3 => (prop::option::weighted(0.7, who()), 1..=255u8, 0..3usize, any::<bool>())
             .prop_map(|(who, named, segment, entered)| Say::Assert { who, named, segment, entered }),
         2 => (0..64usize, any::<bool>()).prop_map(|(line, changed)| Say::Again { line, changed }),

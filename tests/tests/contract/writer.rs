@@ -117,8 +117,10 @@ impl Writer {
             Say::Merge { account, pair: (a, b), linked } => {
                 self.merge(when(account), (a, b), linked)
             }
-            Say::Erase { who } => {
-                self.event(("cdp", "customer.erased"), Some(who.1), when(who.0), |_| {});
+            Say::Erase { who, of } => {
+                let ago = of.map_or(ago, |which| Ago::Of(which, 0));
+                let when = When { ago, ..when(who.0) };
+                self.event(("cdp", "customer.erased"), Some(who.1), when, |_| {});
             }
             Say::Assert { who, named, segment, entered } => {
                 let name = if entered { "segment.entered" } else { "segment.exited" };
