@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     workers: Vec<usize>,
     /// Envelopes, one a line, instead of the seeded ones: 20 events a customer, 4 % of the customers
-    /// share a phone or an email, 2 % of the events are late, 1 % come twice.
+    /// share a phone or an email, 2 % of the events are late, 1 % come twice, one right after the other.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Segments, metrics and settings in force from the beginning.

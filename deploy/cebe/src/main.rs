@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
-/// Rows are many small texts: the system's allocator takes a third of a tick (docs/figures.md).
+/// Rows are many small texts, which the system's allocator is slow with (docs/figures.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
