@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod giants;
 mod measure;
+mod operators;
 mod pipeline;
 mod report;
 mod single_update;
@@ -28,6 +29,8 @@ enum Workload {
     /// A person of many events, a broadcast of many recipients, an identifier of many holders, a long
     /// chain: what an update of each costs, and what it costs everybody else.
     Giants(giants::Options),
+    /// What each operator of the dataflow costs while events are loaded.
+    Operators(operators::Options),
     /// From envelope bytes to numbered differences, at several sizes, batches and workers.
     Pipeline(pipeline::Options),
     /// One event, and one merge, through the whole graph after many events.
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().workload {
         Workload::Wakeups(options) => wakeups::run(&options),
         Workload::Giants(options) => giants::run(&options),
+        Workload::Operators(options) => operators::run(&options),
         Workload::Pipeline(options) => pipeline::run(&options),
         Workload::SingleUpdate(options) => single_update::run(&options),
     }

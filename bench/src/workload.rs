@@ -86,6 +86,7 @@ impl Workload {
             customer_id,
             occurred_at_ms: tick.t_ms,
             by: None,
+            team: None,
         });
         subject
     }

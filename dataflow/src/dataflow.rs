@@ -7,7 +7,9 @@ use cebe_schemas::fact::{EventFact, MergeFact, Naming, TickInput};
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 use hashbrown::HashSet;
+use timely::worker::Worker;
 
+use crate::costs::OperatorCosts;
 use crate::error::DataflowError;
 use crate::graph::{Graph, Shard};
 use crate::names::Names;
@@ -41,10 +43,31 @@ impl Dataflow {
     /// # Errors
     /// [`DataflowError::Workers`], [`DataflowError::Start`].
     pub fn start(workers: usize) -> Result<Dataflow, DataflowError> {
+        Dataflow::built(workers, Graph::build)
+    }
+
+    /// As [`Dataflow::start`], and tells what each operator costs.
+    ///
+    /// # Errors
+    /// Those of [`Dataflow::start`].
+    pub fn measured(workers: usize) -> Result<(Dataflow, OperatorCosts), DataflowError> {
+        let costs = OperatorCosts::default();
+        let watch = costs.clone();
+        let build = move |worker: &mut Worker| {
+            watch.watch(worker);
+            Graph::build(worker)
+        };
+        Ok((Dataflow::built(workers, build)?, costs))
+    }
+
+    fn built(
+        workers: usize,
+        build: impl Fn(&mut Worker) -> Graph + Send + Sync + 'static,
+    ) -> Result<Dataflow, DataflowError> {
         if workers == 0 || workers > WORKERS_MAX {
             return Err(DataflowError::Workers { workers, max: WORKERS_MAX });
         }
-        let workers = Workers::start(workers, Graph::build)?;
+        let workers = Workers::start(workers, build)?;
         let (names, members) = (Names::new(), Memberships::default());
         Ok(Dataflow { workers, names, members, last_ms: None, failed: false })
     }
@@ -89,14 +112,13 @@ impl Dataflow {
         let answers = self.workers.tick(orders.map(|shard| Order { time, shard }).collect())?;
         let (mut updates, mut next_wakeup) = (Updates::default(), None);
         for mut answer in answers {
-            updates.reasons.append(&mut answer.reasons);
-            updates.totals.append(&mut answer.totals);
+            updates.take_in(&mut answer);
             next_wakeup = next_wakeup.into_iter().chain(answer.next_wakeup).min();
         }
         let new = definitions.as_deref().map(|new| (time, new));
         Ok(TickOutput {
             t_ms,
-            moments: updates.publish(&mut self.names, &mut self.members, new)?,
+            moments: updates.publish(time, &mut self.names, &mut self.members, new)?,
             next_wakeup_ms: next_wakeup.and_then(|at| Millis::try_from(at).ok()),
         })
     }
@@ -114,10 +136,12 @@ impl Dataflow {
         };
         for known in input.known {
             let (at, by) = (known.occurred_at_ms, known.by);
-            let member = Arc::new(self.names.member(known));
+            let team = known.team.clone().map(|team| self.names.text(team));
+            let member = self.names.member(known);
             match by {
-                None => say(member.subject, Statement::Known(member, at)),
+                None => say(member.subject, Statement::Known(member, team, at)),
                 Some(by) => {
+                    let member = Arc::new(member);
                     say(by, Statement::Mention(by, member.clone(), at));
                     say(member.subject, Statement::Mention(by, member, at));
                 }
@@ -132,21 +156,19 @@ impl Dataflow {
         for fact in input.assertions {
             say(fact.subject, Statement::Assertion(Arc::new(self.names.assertion(fact))));
         }
-        let aliases: HashSet<_> = input.anonymous.iter().map(|(subject, _)| *subject).collect();
-        for (subject, team, at) in input.teams {
-            let team = self.names.text(team);
-            match aliases.contains(&subject) {
-                true => say(subject, Statement::AliasTeam(team, at)),
-                false => say(subject, Statement::Team(team, at)),
-            }
+        for (alias, team, at) in input.teams {
+            say(alias, Statement::AliasTeam(self.names.text(team), at));
         }
         for MergeFact { pair: (a, b), linked, stamp } in input.merges {
             let link = Arc::new(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
             say(a, Statement::Link(link.clone()));
             say(b, Statement::Link(link));
         }
-        for (subject, until_ms) in input.erasures {
-            say(subject, Statement::Erased(until_ms));
+        for (subject, until_ms) in &input.erasures {
+            say(*subject, Statement::Erased(*until_ms));
+        }
+        for erasure in input.erasures {
+            shards[home(&erasure.0)].erased.push(erasure);
         }
         for event in input.events {
             shards[home(&event.0)].events.push(event);

@@ -9,7 +9,7 @@
 //!
 //! * `dataflow`: the handle, which checks the input, spreads it over the workers and merges their
 //!   answers.
-//! * `worker`: the threads.
+//! * `worker`: the threads; `costs`: what each operator takes of them.
 //! * `names` and `plan`: ids as numbers, definitions by account.
 //! * `publish`: from updates to changes, which merge or unmerge caused them, and by which version of
 //!   a definition each member entered.
@@ -20,6 +20,7 @@
 //!
 //! timely and differential-dataflow are named in this crate only, and nowhere in its interface.
 
+mod costs;
 mod dataflow;
 mod error;
 mod graph;
@@ -35,5 +36,6 @@ mod tests;
 mod view;
 mod worker;
 
+pub use costs::OperatorCosts;
 pub use dataflow::{Dataflow, LATE_AFTER_MS, WORKERS_MAX};
 pub use error::DataflowError;

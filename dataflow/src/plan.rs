@@ -1,6 +1,7 @@
 //! The definitions in force, by account and ready to be evaluated.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cebe_schemas::definition::{Clause, Selector};
@@ -36,7 +37,26 @@ impl Plan {
 pub struct AccountPlan {
     segments: Vec<(SegmentId, Clause)>,
     metrics: Vec<MetricPlan>,
-    reads: HashSet<EventType>,
+    readers: HashMap<EventType, Readers>,
+}
+
+/// Definitions that look at events of some types, by their places in the plan, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readers {
+    segments: Vec<usize>,
+    metrics: Vec<usize>,
+}
+
+impl Readers {
+    fn add(&mut self, others: &Readers) {
+        for (mine, others) in
+            [(&mut self.segments, &others.segments), (&mut self.metrics, &others.metrics)]
+        {
+            mine.extend(others);
+            mine.sort_unstable();
+            mine.dedup();
+        }
+    }
 }
 
 /// The texts of groups, kept at the edge and seldom read by the workers. A text never changes, and
@@ -108,26 +128,51 @@ impl AccountPlan {
     pub fn new(mut segments: Vec<(SegmentId, Clause)>, mut metrics: Vec<MetricPlan>) -> Self {
         segments.sort_by_key(|(segment, _)| *segment);
         metrics.sort_by_key(|metric| metric.metric);
-        let mut reads: HashSet<_> =
-            metrics.iter().flat_map(|m| [m.denominator.event(), m.numerator.event()]).collect();
-        for (_, clause) in &segments {
-            clause.selectors(&mut |selector| reads.extend([selector.event()]));
+        let mut readers: HashMap<EventType, Readers> = HashMap::new();
+        for (at, (_, clause)) in segments.iter().enumerate() {
+            clause.selectors(&mut |selector| {
+                let of_type = &mut readers.entry(selector.event()).or_default().segments;
+                if of_type.last() != Some(&at) {
+                    of_type.push(at);
+                }
+            });
         }
-        AccountPlan { segments, metrics, reads }
+        for (at, metric) in metrics.iter().enumerate() {
+            for event in [metric.denominator.event(), metric.numerator.event()] {
+                let of_type = &mut readers.entry(event).or_default().metrics;
+                if of_type.last() != Some(&at) {
+                    of_type.push(at);
+                }
+            }
+        }
+        AccountPlan { segments, metrics, readers }
     }
 
-    /// In order of their numbers.
-    pub fn segments(&self) -> &[(SegmentId, Clause)] {
-        &self.segments
+    /// The definitions that look at events of any of these types; none if there is none.
+    pub fn readers(&self, mut events: impl Iterator<Item = EventType>) -> Option<Cow<'_, Readers>> {
+        let mut found = events.find_map(|event| self.readers.get(&event)).map(Cow::Borrowed)?;
+        for others in events.filter_map(|event| self.readers.get(&event)) {
+            if *found != *others {
+                found.to_mut().add(others);
+            }
+        }
+        Some(found)
     }
 
-    /// In order of their numbers.
-    pub fn metrics(&self) -> &[MetricPlan] {
-        &self.metrics
+    /// The segments among `readers`, or all, in order of their numbers.
+    pub fn segments_of(
+        &self,
+        readers: Option<&Readers>,
+    ) -> impl Iterator<Item = &(SegmentId, Clause)> {
+        let some = readers.map(|readers| readers.segments.iter().map(|at| &self.segments[*at]));
+        let all = readers.is_none().then_some(&self.segments);
+        some.into_iter().flatten().chain(all.into_iter().flatten())
     }
 
-    /// Whether any definition looks at events of this type.
-    pub fn reads(&self, event: EventType) -> bool {
-        self.reads.contains(&event)
+    /// The metrics among `readers`, or all, in order of their numbers.
+    pub fn metrics_of(&self, readers: Option<&Readers>) -> impl Iterator<Item = &MetricPlan> {
+        let some = readers.map(|readers| readers.metrics.iter().map(|at| &self.metrics[*at]));
+        let all = readers.is_none().then_some(&self.metrics);
+        some.into_iter().flatten().chain(all.into_iter().flatten())
     }
 }

@@ -52,16 +52,14 @@ impl PartialOrd for Member {
 /// takes back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Statement {
-    /// An event of its own: it exists.
-    Known(Arc<Member>, Millis),
+    /// An event of its own, which some team may have published: it exists.
+    Known(Member, Option<Arc<str>>, Millis),
     /// It has an attribute, or has it no more.
     Attribute(Arc<AttributeFact>),
     /// It belongs to a segment, or not.
     Assertion(Arc<Assertion>),
     /// It has an identifier.
     Identifier(Identifier, Millis),
-    /// A team published an event of it.
-    Team(Arc<str>, Millis),
     /// A team published an event without a customer id, then.
     AliasTeam(Arc<str>, Millis),
     /// It is linked to another customer, or not. Said of both.
@@ -125,11 +123,10 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// When that happened which an erasure of some customer may take along; of what is only said of a
-    /// customer, the erased part is gone before.
+    /// When that happened which an erasure of some customer may take along, events aside; of what is only
+    /// said of a customer, the erased part is gone before.
     pub fn happened_at(&self) -> Option<Millis> {
         match self {
-            Fact::Event(event) => Some(event.occurred_at_ms),
             Fact::Assertion(assertion) => Some(assertion.stamp.occurred_at_ms),
             Fact::Team(_, at) => *at,
             _ => None,

@@ -32,7 +32,7 @@ pub struct TickInput {
     pub merges: Vec<MergeFact>,
     /// Segments that CDP asserts.
     pub assertions: Vec<AssertionFact>,
-    /// One for each accepted event with a team, and when it happened.
+    /// One for each accepted event with a team and without a customer id, and when it happened.
     pub teams: Vec<(Subject, Arc<str>, Millis)>,
     /// Customers that are erased, with everything that happened by then.
     pub erasures: Vec<(Subject, Millis)>,
@@ -75,6 +75,8 @@ pub struct Known {
     pub occurred_at_ms: Millis,
     /// Whose event that is, if it is not its own.
     pub by: Option<Subject>,
+    /// Who published the event, if it is its own and says so.
+    pub team: Option<Arc<str>>,
 }
 
 /// One event of a customer, as far as segments and rates can see it.

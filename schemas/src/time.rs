@@ -127,6 +127,11 @@ impl Retention {
         add_months(occurred_at_ms, self.months.into())
     }
 
+    /// No event that happened at `occurred_at_ms` has left by then: a bound that needs no calendar.
+    pub fn surely_until(self, occurred_at_ms: Millis) -> Millis {
+        occurred_at_ms.saturating_add(Millis::from(self.months) * SHORTEST_MONTH_MS)
+    }
+
     /// Whether no event leaves before this long is over.
     pub fn outlasts(self, width_ms: Millis) -> bool {
         width_ms <= Millis::from(self.months) * SHORTEST_MONTH_MS

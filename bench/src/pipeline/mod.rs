@@ -7,7 +7,7 @@
 
 mod answer;
 mod one;
-mod source;
+pub mod source;
 
 use std::path::PathBuf;
 use std::process::Command;

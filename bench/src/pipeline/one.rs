@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::answer::Answer;
-use super::source::{Arrival, Source};
+use super::source::{Source, take};
 use crate::measure::{Timings, cpu_time, peak_bytes};
 use crate::workload::START_MS;
 
@@ -86,24 +86,6 @@ pub fn measure(options: &Options) -> anyhow::Result<Value> {
         "tick_max_ms": tick_max, "one_p50_ms": one_p50, "one_p99_ms": one_p99,
         "peak_bytes": peak, "answer": answer,
     }))
-}
-
-/// Up to `count` records, and when the last one says that it arrives.
-fn take(
-    source: &mut Source,
-    count: usize,
-    offset: u64,
-) -> anyhow::Result<(Vec<Record>, Option<Millis>)> {
-    let (mut records, mut last) = (Vec::with_capacity(count), None);
-    while records.len() < count {
-        let Some(Arrival { record, at_ms }) = source.next(offset as i64 + records.len() as i64)?
-        else {
-            break;
-        };
-        records.push(record);
-        last = at_ms.or(last);
-    }
-    Ok((records, last))
 }
 
 impl Pipeline {

@@ -61,6 +61,24 @@ impl Source {
     }
 }
 
+/// Up to `count` records, and when the last one says that it arrives.
+pub fn take(
+    source: &mut Source,
+    count: usize,
+    offset: u64,
+) -> anyhow::Result<(Vec<Record>, Option<Millis>)> {
+    let (mut records, mut last) = (Vec::with_capacity(count), None);
+    while records.len() < count {
+        let Some(Arrival { record, at_ms }) = source.next(offset as i64 + records.len() as i64)?
+        else {
+            break;
+        };
+        records.push(record);
+        last = at_ms.or(last);
+    }
+    Ok((records, last))
+}
+
 fn record(source: &str, offset: i64, line: String) -> Record {
     let topic: Arc<str> = format!("cebe.events.{source}").into();
     Record { topic, partition: 0, offset, created_ms: -1, payload: line.into_bytes() }

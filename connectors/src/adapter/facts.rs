@@ -44,7 +44,7 @@ pub(super) fn tell(
             occurred_at_ms: event.occurred_at_ms,
         }));
     }
-    if let Some(team) = &event.team_id {
+    if let (None, Some(team)) = (&event.qontak_customer_id, &event.team_id) {
         input.teams.push((subject, team.as_str().into(), event.occurred_at_ms));
     }
     if event.source_module != IDENTITY_SOURCE {
@@ -123,6 +123,7 @@ fn know(
         customer_id: customer.into(),
         occurred_at_ms: event.occurred_at_ms,
         by: by.filter(|by| *by != subject),
+        team: event.team_id.as_deref().filter(|_| by.is_none()).map(Arc::from),
     });
     subject
 }

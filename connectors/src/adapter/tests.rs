@@ -208,7 +208,7 @@ fn properties_of_a_customer_are_attributes_and_some_identify() {
     assert_eq!(tick.input.identifiers.len(), 1);
     assert_eq!(tick.input.identifiers[0].1.token, token("wa", "x1"));
     assert_eq!(tick.input.namings.len(), 2);
-    assert_eq!(tick.input.teams, [(subject, "t-1".into(), T)]);
+    assert_eq!(tick.input.known[0].team.as_deref(), Some("t-1"));
     assert_eq!(events(&tick)[0].identifier_tokens.len(), 2);
 }
 

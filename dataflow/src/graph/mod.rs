@@ -21,8 +21,8 @@ use cebe_schemas::id::{Subject, Token};
 use cebe_schemas::time::Millis;
 use differential_dataflow::input::{Input as _, InputSession};
 use differential_dataflow::{ExchangeData, VecCollection};
+use timely::dataflow::operators::Input as _;
 use timely::dataflow::operators::probe::Handle;
-use timely::dataflow::operators::{Input as _, Probe as _};
 use timely::dataflow::{InputHandleVec, Scope};
 use timely::worker::Worker;
 
@@ -30,7 +30,7 @@ use crate::operator::customers::{Counts, customers};
 use crate::operator::detour::{Leave, detours};
 use crate::operator::distinct::distinct;
 use crate::operator::forget::Forgotten;
-use crate::operator::persons::{Context, Wakeup, persons};
+use crate::operator::persons::{Context, FinalChange, PersonUpdates, Rates, Wakeup, persons};
 use crate::operator::star::Role;
 use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Statement, Weight};
 use crate::view::rate;
@@ -40,6 +40,8 @@ use crate::view::rate;
 pub struct Shard {
     /// Statements about known customers, and about aliases.
     pub said: Vec<(Subject, Statement)>,
+    /// The erasures among them.
+    pub erased: Vec<(Subject, Millis)>,
     pub events: Vec<(Subject, EventFact)>,
     /// The identifiers of events without a customer id.
     pub anonymous: Vec<(Subject, Identifier)>,
@@ -53,6 +55,10 @@ pub struct Shard {
 #[derive(Debug, Default)]
 pub struct Answers {
     pub reasons: Vec<(Reason, u64, isize)>,
+    /// At the time of the tick.
+    pub final_changes: Vec<FinalChange>,
+    /// Rates that these have moved, and why.
+    pub rates: Rates,
     pub totals: Vec<((RateKey, Weight), u64, isize)>,
     pub next_wakeup: Option<u64>,
 }
@@ -71,11 +77,13 @@ type Collected<D> = Rc<RefCell<Vec<(D, u64, isize)>>>;
 /// The dataflow of one worker.
 pub struct Graph {
     said: InputSession<u64, (Subject, Statement), isize>,
+    erased: InputSession<u64, (Subject, Millis), isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
     anonymous: InputSession<u64, (Subject, Identifier), isize>,
     namings: InputSession<u64, (Subject, Named), isize>,
     contexts: InputHandleVec<u64, Arc<Context>>,
-    reasons: Collected<Reason>,
+    updates: Rc<RefCell<PersonUpdates>>,
+    forgotten: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
     wakeup: Wakeup,
     probe: Handle<u64>,
@@ -89,15 +97,12 @@ impl Graph {
 
     fn wire(scope: Scope<'_, u64>) -> Graph {
         let (said, statements) = scope.new_collection();
+        let (erasures, erased) = scope.new_collection();
         let (events, event_facts) = scope.new_collection();
         let (anonymous, named) = scope.new_collection();
         let (namings, naming_rows) = scope.new_collection();
         let (contexts, context_stream) = scope.new_input();
 
-        let erased = statements.clone().flat_map(|(subject, statement)| match statement {
-            Statement::Erased(until_ms) => Some((subject, until_ms)),
-            _ => None,
-        });
         let counts = customers(statements);
         let seekers = distinct(named.clone(), "Seekers", 1, |named: &_| *named);
         let held = seekers.map(|(seeker, identifier)| (identifier, Role::Seeks, seeker));
@@ -132,21 +137,26 @@ impl Graph {
                 _ => None,
             }),
             quarantined.map(|q| (q.subject, Fact::Quarantined(Box::new(q)))),
-            event_facts.map(|(subject, event)| (subject, Fact::Event(event))),
         ]);
 
         let wakeup = Wakeup::default();
-        let answers = persons(by_person(facts, detours(leaves)), context_stream, wakeup.clone());
-        let (answers, reasons) = collected(answers.concat(identifiers));
-        let (totals, total_rows) = collected(rate::totals(answers));
-        let probe = totals.inner.probe().0;
+        let updates = Rc::new(RefCell::new(PersonUpdates::default()));
+        let by_person = by_person(facts, event_facts, detours(leaves));
+        let weights = persons(by_person, context_stream, wakeup.clone(), updates.clone());
+        let (forgotten, reasons) = collected(identifiers);
+        let (totals, total_rows) = collected(rate::totals(weights));
+        let probe = Handle::new();
+        let (totals, forgotten) = (totals.probe_with(&probe), forgotten.probe_with(&probe));
+        drop((totals, forgotten));
         Graph {
             said,
+            erased: erasures,
             events,
             anonymous,
             namings,
             contexts,
-            reasons,
+            updates,
+            forgotten: reasons,
             totals: total_rows,
             wakeup,
             probe,
@@ -156,6 +166,7 @@ impl Graph {
     /// Hands in the rows of `time` and ends it.
     pub fn feed(&mut self, time: u64, shard: Shard) {
         feed(&mut self.said, time, shard.said);
+        feed(&mut self.erased, time, shard.erased);
         feed(&mut self.events, time, shard.events);
         feed(&mut self.anonymous, time, shard.anonymous);
         feed(&mut self.namings, time, shard.namings);
@@ -173,8 +184,13 @@ impl Graph {
 
     /// What has left on this worker.
     pub fn answers(&mut self) -> Answers {
+        let updates = take(&mut *self.updates.borrow_mut());
+        let PersonUpdates { mut reasons, final_changes, rates } = updates;
+        reasons.append(&mut self.forgotten.borrow_mut());
         Answers {
-            reasons: take(&mut self.reasons.borrow_mut()),
+            reasons,
+            final_changes,
+            rates,
             totals: take(&mut self.totals.borrow_mut()),
             next_wakeup: self.wakeup.get(),
         }

@@ -1,6 +1,6 @@
 //! The seam: facts by person instead of by customer, and what an erasure leaves of them.
 
-use cebe_schemas::fact::Identifier;
+use cebe_schemas::fact::{EventFact, Identifier};
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
@@ -33,25 +33,34 @@ pub fn forgotten<'s>(
 /// erased. The one place behind which nobody knows that merging exists.
 pub fn by_person<'s>(
     facts: VecCollection<'s, u64, (Subject, Fact)>,
+    events: VecCollection<'s, u64, (Subject, EventFact)>,
     detours: VecCollection<'s, u64, (Subject, Detour)>,
 ) -> VecCollection<'s, u64, (Subject, Fact)> {
-    let moves = facts.clone().arrange_by_key_named("Arrange: Facts").join_core(
-        detours.arrange_by_key_named("Arrange: Detours"),
+    let detours = detours.arrange_by_key_named("Arrange: Detours");
+    let fact_moves = facts.clone().arrange_by_key_named("Arrange: Facts").join_core(
+        detours.clone(),
         |subject, fact, detour| {
             let is_erased = fact.happened_at().is_some_and(|at| Some(at) <= detour.erased_until_ms);
-            let goes = is_erased || detour.to.is_some();
-            let leaves = goes.then(|| ((*subject, fact.clone()), -1));
-            let comes = match fact {
-                Fact::Event(event) if is_erased => {
-                    Some((detour.to.unwrap_or(*subject), Fact::Taken(*event)))
-                }
-                _ if is_erased => None,
-                fact => detour.to.map(|to| (to, fact.clone())),
-            };
-            leaves.into_iter().chain(comes.map(|row| (row, 1)))
+            let to = detour.to.filter(|_| !is_erased);
+            let leaves = (is_erased || to.is_some()).then(|| ((*subject, fact.clone()), -1));
+            leaves.into_iter().chain(to.map(|to| ((to, fact.clone()), 1)))
         },
     );
-    moved(facts, moves)
+    // Apart from the other facts, since they are many and of fixed size.
+    let event_moves = events.clone().arrange_by_key_named("Arrange: Events").join_core(
+        detours,
+        |subject, event, detour| {
+            let is_erased = Some(event.occurred_at_ms) <= detour.erased_until_ms;
+            let leaves = ((*subject, Fact::Event(*event)), -1);
+            let comes = match is_erased {
+                true => Some((detour.to.unwrap_or(*subject), Fact::Taken(*event))),
+                false => detour.to.map(|to| (to, Fact::Event(*event))),
+            };
+            comes.into_iter().flat_map(move |row| [leaves.clone(), (row, 1)])
+        },
+    );
+    let events = events.map(|(subject, event)| (subject, Fact::Event(event)));
+    moved(facts.concat(events), fact_moves.concat(event_moves))
 }
 
 /// `rows` and what a join adds to them and takes away.

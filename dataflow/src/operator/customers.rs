@@ -19,9 +19,8 @@ impl Statement {
             Statement::Attribute(fact) => fact.stamp.occurred_at_ms,
             Statement::Assertion(fact) => fact.stamp.occurred_at_ms,
             Statement::Link(fact) => fact.stamp.occurred_at_ms,
-            Statement::Known(_, at)
+            Statement::Known(_, _, at)
             | Statement::Identifier(_, at)
-            | Statement::Team(_, at)
             | Statement::AliasTeam(_, at)
             | Statement::Mention(_, _, at)
             | Statement::Erased(at) => *at,
@@ -35,7 +34,6 @@ impl Statement {
             (Attribute(a), Attribute(b)) => a.name.cmp(&b.name),
             (Assertion(a), Assertion(b)) => a.segment.cmp(&b.segment),
             (Identifier(a, _), Identifier(b, _)) => a.cmp(b),
-            (Team(a, _), Team(b, _)) => a.cmp(b),
             (AliasTeam(a, at), AliasTeam(b, bt)) => (a, at).cmp(&(b, bt)),
             (Link(a), Link(b)) => a.pair.cmp(&b.pair),
             (Mention(a, m, _), Mention(b, n, _)) => (a, m.subject).cmp(&(b, n.subject)),
@@ -50,10 +48,9 @@ impl Statement {
             Statement::Attribute(_) => 2,
             Statement::Assertion(_) => 3,
             Statement::Identifier(..) => 4,
-            Statement::Team(..) => 5,
-            Statement::Link(_) => 6,
-            Statement::Mention(..) => 7,
-            Statement::AliasTeam(..) => 8,
+            Statement::Link(_) => 5,
+            Statement::Mention(..) => 6,
+            Statement::AliasTeam(..) => 7,
         }
     }
 
@@ -70,7 +67,7 @@ impl Statement {
     /// Whether it says the same as any other about the same thing, only of another time.
     fn is_repetition(&self) -> bool {
         use Statement::*;
-        matches!(self, Known(..) | Identifier(..) | Team(..) | Mention(..))
+        matches!(self, Identifier(..) | Mention(..))
     }
 }
 
@@ -92,53 +89,92 @@ pub enum Counts {
 impl Statement {
     fn counts(&self) -> [Option<Counts>; 2] {
         match self {
-            Statement::Known(member, _) => [Some(Counts::Member(member.clone())), None],
             Statement::Attribute(fact) => [
                 Some(Counts::Fact(Fact::Attribute(fact.clone()))),
                 fact.identifier.map(Counts::Holds),
             ],
             Statement::Assertion(fact) => [Some(Counts::Fact(Fact::Assertion(fact.clone()))), None],
             Statement::Identifier(identifier, _) => [Some(Counts::Holds(*identifier)), None],
-            Statement::Team(team, _) => [Some(Counts::Fact(Fact::Team(team.clone(), None))), None],
             Statement::AliasTeam(team, at) => {
                 [Some(Counts::Fact(Fact::Team(team.clone(), Some(*at)))), None]
             }
             Statement::Link(fact) => [fact.linked.then_some(Counts::Linked(fact.pair)), None],
             Statement::Mention(by, member, _) => [Some(Counts::Mention(*by, member.clone())), None],
-            Statement::Erased(_) => [None, None],
+            // These are kept apart: see `Customer`.
+            Statement::Known(..) | Statement::Erased(_) => [None, None],
         }
     }
 }
 
-/// What counts of one customer.
+/// What counts of one customer, all of it later than `erased_until_ms`.
 struct Customer {
-    /// Sorted by what they are about, each later than `erased_until_ms`.
+    /// Who it is, and when its last event happened.
+    known: Option<(Arc<Member>, Millis)>,
+    /// Who published its events, each with the last one.
+    teams: Vec<(Arc<str>, Millis)>,
+    /// Everything else, sorted by what it is about.
     statements: Vec<Statement>,
     erased_until_ms: Millis,
 }
 
 impl Default for Customer {
     fn default() -> Self {
-        Customer { statements: Vec::new(), erased_until_ms: Millis::MIN }
+        let (known, teams, statements) = (None, Vec::new(), Vec::new());
+        Customer { known, teams, statements, erased_until_ms: Millis::MIN }
     }
 }
 
 impl Customer {
-    fn erase(&mut self, until_ms: Millis, mut emit: impl FnMut(&Statement, isize)) {
+    fn erase(&mut self, until_ms: Millis, emit: &mut impl FnMut(Counts, isize)) {
         self.erased_until_ms = self.erased_until_ms.max(until_ms);
-        self.statements.retain(|statement| {
-            let stays = statement.occurred_at_ms() > until_ms;
-            if !stays {
-                emit(statement, -1);
-            }
-            stays
-        });
+        if let Some((member, _)) = self.known.take_if(|(_, last)| *last <= until_ms) {
+            emit(Counts::Member(member), -1);
+        }
+        for (team, _) in self.teams.extract_if(.., |(_, last)| *last <= until_ms) {
+            emit(Counts::Fact(Fact::Team(team, None)), -1);
+        }
+        for statement in self.statements.extract_if(.., |s| s.occurred_at_ms() <= until_ms) {
+            statement.counts().into_iter().flatten().for_each(|counts| emit(counts, -1));
+        }
     }
 
-    fn take_in(&mut self, statement: Statement, mut emit: impl FnMut(&Statement, isize)) {
+    /// An event of its own happened. Nearly everything that is said is this.
+    fn know(
+        &mut self,
+        member: Member,
+        team: Option<Arc<str>>,
+        at: Millis,
+        emit: &mut impl FnMut(Counts, isize),
+    ) {
+        if at <= self.erased_until_ms {
+            return;
+        }
+        match &mut self.known {
+            Some((_, last)) => *last = at.max(*last),
+            None => {
+                let member = Arc::new(member);
+                emit(Counts::Member(member.clone()), 1);
+                self.known = Some((member, at));
+            }
+        }
+        let Some(team) = team else { return };
+        match self.teams.iter_mut().find(|(held, _)| *held == team) {
+            Some((_, last)) => *last = at.max(*last),
+            None => {
+                emit(Counts::Fact(Fact::Team(team.clone(), None)), 1);
+                self.teams.reserve_exact(1);
+                self.teams.push((team, at));
+            }
+        }
+    }
+
+    fn take_in(&mut self, statement: Statement, emit: &mut impl FnMut(Counts, isize)) {
         if statement.occurred_at_ms() <= self.erased_until_ms {
             return;
         }
+        let mut emit = |statement: &Statement, diff| {
+            statement.counts().into_iter().flatten().for_each(|counts| emit(counts, diff));
+        };
         match self.statements.binary_search_by(|held| held.cmp_thing(&statement)) {
             Err(at) => {
                 emit(&statement, 1);
@@ -171,11 +207,9 @@ pub fn customers<'s>(
         move |rows, emit| {
             for ((subject, statement), _) in rows {
                 let customer = customers.of(&subject).entry(subject).or_default();
-                let emit = |statement: &Statement, diff| {
-                    let counts = statement.counts().into_iter().flatten();
-                    counts.for_each(|counts| emit((subject, counts), diff));
-                };
+                let emit = &mut |counts, diff| emit((subject, counts), diff);
                 match statement {
+                    Statement::Known(member, team, at) => customer.know(member, team, at, emit),
                     Statement::Erased(until_ms) => customer.erase(until_ms, emit),
                     statement => customer.take_in(statement, emit),
                 }

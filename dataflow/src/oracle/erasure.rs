@@ -42,8 +42,7 @@ pub fn surviving(ticks: &[TickInput]) -> Vec<TickInput> {
             let at = fact.stamp.occurred_at_ms;
             stays(fact.subject, at) && !forgotten(all_said, fact.subject, at)
         });
-        tick.teams
-            .retain(|(subject, _, at)| stays(*subject, *at) && !forgotten(all_said, *subject, *at));
+        tick.teams.retain(|(subject, _, at)| !forgotten(all_said, *subject, *at));
         tick.merges.retain(|merge| {
             let (a, b) = merge.pair;
             [a, b].iter().all(|subject| stays(*subject, merge.stamp.occurred_at_ms))

@@ -41,6 +41,7 @@ pub fn persons(ticks: &[TickInput]) -> Vec<Person> {
             of(&known.subject, &mut |person| {
                 person.account = known.account_id.clone();
                 person.members.insert(known.subject, known.customer_id.clone());
+                person.teams.extend(known.team.iter().map(|team| (known.subject, team.clone())));
             });
         }
         for (seeker, _) in &tick.anonymous {

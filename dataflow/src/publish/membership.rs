@@ -10,9 +10,10 @@ use crate::row::SegmentId;
 pub struct Memberships(HashMap<(SegmentId, Arc<str>), u32>);
 
 impl Memberships {
-    /// The person enters by `version`.
-    pub fn enter(&mut self, segment: SegmentId, customer: &Arc<str>, version: u32) {
+    /// The person enters by `version`, which is returned.
+    pub fn enter(&mut self, segment: SegmentId, customer: &Arc<str>, version: u32) -> u32 {
         self.0.insert((segment, customer.clone()), version);
+        version
     }
 
     /// The person exits; the version by which it had entered.

@@ -1,6 +1,7 @@
 //! From the updates of all workers to what is published: one change a key and logical time.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Change, Moment, Profile, Rate, Seen};
@@ -8,7 +9,9 @@ use cebe_schemas::definition::Definitions;
 use cebe_schemas::time::Millis;
 
 use crate::error::DataflowError;
+use crate::graph::Answers;
 use crate::names::Names;
+use crate::operator::persons::{FinalChange, Rates, What};
 use crate::row::{AccountId, Answer, Quarantined, RateKey, Reason, SegmentId, Weight};
 
 mod lineage;
@@ -23,52 +26,82 @@ use net::{Net, Turn, Update, erased, moves, multiplicity, net, turn};
 #[derive(Debug, Default)]
 pub struct Updates {
     /// What became true or untrue.
-    pub reasons: Vec<Update<Reason>>,
+    reasons: Vec<Update<Reason>>,
+    /// At the time of the tick, of persons that no reason is about.
+    final_changes: Vec<FinalChange>,
+    /// The rates that these have moved.
+    rates: Rates,
     /// Values of rates that came and went.
-    pub totals: Vec<Update<(RateKey, Weight)>>,
+    totals: Vec<Update<(RateKey, Weight)>>,
 }
 
 impl Updates {
-    /// The changes of each logical time that has any. At the time of `new`, its versions come into
-    /// force in `names`.
+    /// Takes in those of one worker.
+    pub fn take_in(&mut self, answers: &mut Answers) {
+        self.reasons.append(&mut answers.reasons);
+        self.final_changes.append(&mut answers.final_changes);
+        self.totals.append(&mut answers.totals);
+        for (rate, cause) in answers.rates.drain() {
+            let first = self.rates.entry(rate).or_insert(cause);
+            *first = cause.min(*first);
+        }
+    }
+
+    /// The changes of each logical time that has any, up to `time`, that of the tick. At the time of
+    /// `new`, its versions come into force in `names`.
     ///
     /// # Errors
     /// [`DataflowError::Multiplicity`], [`DataflowError::UnnamedGroup`].
     pub fn publish(
         mut self,
+        time: u64,
         names: &mut Names,
         members: &mut Memberships,
         mut new: Option<(u64, &Definitions)>,
     ) -> Result<Vec<Moment>, DataflowError> {
         self.reasons.sort_unstable_by(|a, b| (a.1, &a.0.0, a.0.1).cmp(&(b.1, &b.0.0, b.0.1)));
         self.totals.sort_unstable_by_key(|((key, weight), time, _)| (*time, *key, *weight));
-        let mut totals = &self.totals[..];
+        let (mut reasons, mut totals) = (&self.reasons[..], &self.totals[..]);
         let mut moments = Vec::new();
-        // A total moves only when an answer does.
-        for reasons in self.reasons.chunk_by(|a, b| a.1 == b.1) {
-            let time = reasons[0].1;
-            if let Some((_, definitions)) = new.take_if(|(from, _)| *from <= time) {
+        loop {
+            let at = reasons.first().map_or(time, |(_, at, _)| *at);
+            if let Some((_, definitions)) = new.take_if(|(from, _)| *from <= at) {
                 names.put_in_force(definitions);
             }
-            let (now, later) = totals.split_at(totals.partition_point(|(_, t, _)| *t <= time));
-            totals = later;
-            let moment = moment(reasons, now, millis(time), names, members)?;
+            let mut now = Now { t_ms: millis(at), ..Now::default() };
+            (now.reasons, reasons) = split_time(reasons, at);
+            // A total moves only when an answer does.
+            (now.totals, totals) = split_time(totals, at);
+            if at == time {
+                (now.final_changes, now.rates) =
+                    (take(&mut self.final_changes), take(&mut self.rates));
+            }
+            let moment = moment(now, names, members)?;
             moments.extend((!moment.changes.is_empty()).then_some(moment));
+            if at == time {
+                return Ok(moments);
+            }
         }
-        if let Some((_, definitions)) = new {
-            names.put_in_force(definitions);
-        }
-        Ok(moments)
     }
 }
 
-fn moment(
-    reasons: &[Update<Reason>],
-    totals: &[Update<(RateKey, Weight)>],
+/// The part of [`Updates`] that is of one logical time.
+#[derive(Default)]
+struct Now<'u> {
     t_ms: Millis,
-    names: &mut Names,
-    members: &mut Memberships,
-) -> Result<Moment, DataflowError> {
+    reasons: &'u [Update<Reason>],
+    totals: &'u [Update<(RateKey, Weight)>],
+    final_changes: Vec<FinalChange>,
+    rates: Rates,
+}
+
+/// Splits `updates`, which are sorted by time, after those of `time`.
+fn split_time<D>(updates: &[Update<D>], time: u64) -> (&[Update<D>], &[Update<D>]) {
+    updates.split_at(updates.partition_point(|(_, at, _)| *at <= time))
+}
+
+fn moment(now: Now, names: &mut Names, members: &mut Memberships) -> Result<Moment, DataflowError> {
+    let Now { t_ms, reasons, totals, final_changes, rates: mut moved } = now;
     let net = net(reasons, t_ms)?;
     let moves = moves(&net);
     let lineage = Lineage::new(&moves, erased(reasons));
@@ -77,7 +110,9 @@ fn moment(
     changes.extend(segments(&net, &lineage, names, members));
     changes.extend(quarantine(&net, &lineage, names));
     changes.extend(net.iter().filter_map(|of| forgotten(of, names)));
-    for (key, cause) in rates(&net, &lineage) {
+    changes.extend(final_changes.into_iter().map(|change| finally(change, names, members)));
+    rates(&net, &lineage, &mut moved);
+    for (key, cause) in moved {
         let from = totals.partition_point(|((k, _), _, _)| *k < key);
         let to = totals.partition_point(|((k, _), _, _)| *k <= key);
         changes.extend(metric(key, &totals[from..to], cause, t_ms, names)?);
@@ -146,8 +181,7 @@ fn segments(
         let definition_version = match (moved.old, moved.new) {
             (None, Some(defined)) => {
                 let version = if defined { names.version(segment) } else { 0 };
-                members.enter(segment, &customer_id, version);
-                version
+                members.enter(segment, &customer_id, version)
             }
             (Some(_), None) => members.exit(segment, &customer_id),
             _ => return None,
@@ -202,9 +236,30 @@ fn quarantine(net: &[Net], lineage: &Lineage, names: &Names) -> Vec<Change> {
     moved.map(change).collect()
 }
 
-/// The rates that moved, and why.
-fn rates(net: &[Net], lineage: &Lineage) -> BTreeMap<RateKey, Cause> {
-    let mut rates = BTreeMap::new();
+/// A change of a person that stays who it is.
+fn finally(change: FinalChange, names: &Names, members: &mut Memberships) -> Change {
+    let FinalChange { canonical, what, cause } = change;
+    let (account_id, customer_id) = (names.account(canonical.account), &canonical.customer_id);
+    match what {
+        What::Seen(old, new) => {
+            Change::Seen { account_id, customer_id: customer_id.clone(), old, new, cause }
+        }
+        What::Segment(segment, entered) => Change::Segment {
+            account_id,
+            segment_id: names.segment(segment),
+            customer_id: customer_id.clone(),
+            entered,
+            definition_version: match entered {
+                true => members.enter(segment, customer_id, names.version(segment)),
+                false => members.exit(segment, customer_id),
+            },
+            cause,
+        },
+    }
+}
+
+/// Adds the rates that moved, and why.
+fn rates(net: &[Net], lineage: &Lineage, rates: &mut Rates) {
     for Net { answer, cause, .. } in net {
         if let Answer::Rate { rate, customer, .. } = answer {
             let cause = lineage.cause(rate.account, customer).unwrap_or(*cause);
@@ -212,7 +267,6 @@ fn rates(net: &[Net], lineage: &Lineage) -> BTreeMap<RateKey, Cause> {
             *first = cause.min(*first);
         }
     }
-    rates
 }
 
 /// The change of one rate, from the values that came and went.

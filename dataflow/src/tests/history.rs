@@ -127,6 +127,7 @@ fn known(who: Who, occurred_at_ms: Millis, by: Option<Who>) -> Known {
         customer_id: CUSTOMERS[who.1].into(),
         occurred_at_ms,
         by: by.map(subject),
+        team: None,
     }
 }
 
@@ -317,8 +318,8 @@ impl Writer {
                     });
                 }
                 Say::Team { who, team } => {
-                    input.known.push(known(who, t_ms, None));
-                    input.teams.push((subject(who), TEAMS[team].into(), t_ms));
+                    let known = known(who, t_ms, None);
+                    input.known.push(Known { team: Some(TEAMS[team].into()), ..known });
                 }
                 Say::Assert { who, segment, entered, ago, key } => {
                     input.known.push(known(who, t_ms - ago, None));

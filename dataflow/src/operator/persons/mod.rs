@@ -3,12 +3,12 @@
 //! Each person is one value and at most one wake-up: the time when its answer next changes by
 //! itself. So the passing of time costs what it changes, however many ends of windows lie ahead.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use cebe_schemas::change::Cause;
-use cebe_schemas::fact::Linking;
+use cebe_schemas::fact::{EventFact, Linking};
 use cebe_schemas::id::Subject;
 use differential_dataflow::{AsCollection, VecCollection};
 use hashbrown::HashSet;
@@ -19,12 +19,14 @@ use timely::dataflow::operators::Operator;
 
 use super::{Pending, complete, route};
 use crate::plan::Plan;
-use crate::row::{Fact, Reason};
+use crate::row::{Answer, Fact, RateKey, Reason, Weight};
 
+mod happen;
 mod person;
 mod standing;
 mod state;
 
+pub use happen::{FinalChange, Rates, What};
 use state::Persons;
 
 /// The least wake-up of a worker, for the worker to read.
@@ -72,24 +74,61 @@ impl Context {
     }
 }
 
-/// Where a difference goes.
-type Emit<'a> = &'a mut dyn FnMut(Reason, isize);
+/// Where the differences of one logical time go.
+struct Emit<'a> {
+    time: u64,
+    updates: &'a mut PersonUpdates,
+    weights: &'a mut dyn FnMut(RateKey, Weight),
+}
+
+impl Emit<'_> {
+    /// Something became true or untrue of a person, and perhaps of another one under the same name.
+    fn reason(&mut self, answer: Answer, cause: Cause, diff: isize) {
+        if let Answer::Rate { rate, hit, .. } = &answer {
+            (self.weights)(*rate, (diff * isize::from(*hit), diff));
+        }
+        self.updates.reasons.push(((answer, cause), self.time, diff));
+    }
+}
+
+/// What changes about persons, for the edge to publish.
+#[derive(Debug, Default)]
+pub struct PersonUpdates {
+    /// Of persons that come together, come apart or are woken: what counts is their sum.
+    pub reasons: Vec<(Reason, u64, isize)>,
+    /// Of all others, at the time of the tick: final.
+    pub final_changes: Vec<FinalChange>,
+    /// The rates that these have moved.
+    pub rates: Rates,
+}
 
 /// What arrived for one logical time.
 #[derive(Default)]
 struct Batch {
     facts: Vec<((Subject, Fact), isize)>,
+    events: Vec<((Subject, EventFact), isize)>,
     context: Option<Arc<Context>>,
 }
 
+impl Batch {
+    fn take_in(&mut self, (person, fact): (Subject, Fact), diff: isize) {
+        match fact {
+            Fact::Event(event) => self.events.push(((person, event), diff)),
+            fact => self.facts.push(((person, fact), diff)),
+        }
+    }
+}
+
 /// From (person, fact) to what is true of each person, as exact differences: first what the passing
-/// of time changes, each at its own logical time, then what the facts of a time change. `wakeup`
-/// always has the least wake-up of this worker.
+/// of time changes, each at its own logical time, then what the facts of a time change. They go to
+/// `updates`, but for the weight of each person in each rate. `wakeup` always has the least wake-up of
+/// this worker.
 pub fn persons<'s>(
     facts: VecCollection<'s, u64, (Subject, Fact)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
     wakeup: Wakeup,
-) -> VecCollection<'s, u64, Reason> {
+    updates: Rc<RefCell<PersonUpdates>>,
+) -> VecCollection<'s, u64, RateKey, Weight> {
     let pact = Exchange::new(|((person, _), _, _): &((Subject, Fact), u64, isize)| route(person));
     let stream = facts.inner.binary_frontier::<_, CapacityContainerBuilder<Vec<_>>, _, _, _, _>(
         contexts,
@@ -103,7 +142,7 @@ pub fn persons<'s>(
                 facts.for_each(|capability, rows| {
                     pending.hold(capability.retain_least(0));
                     for (fact, time, diff) in rows.drain(..) {
-                        pending.at(time).facts.push((fact, diff));
+                        pending.at(time).take_in(fact, diff);
                     }
                 });
                 contexts.for_each(|capability, rows| {
@@ -119,7 +158,9 @@ pub fn persons<'s>(
                 while let Some(time) = least(&pending, &persons).filter(&done) {
                     let Some((capability, batch)) = pending.take(time) else { break };
                     let mut session = output.session(&capability);
-                    let mut emit = |reason, diff| session.give((reason, time, diff));
+                    let weights = &mut |rate, weight| session.give((rate, time, weight));
+                    let updates = &mut *updates.borrow_mut();
+                    let mut emit = Emit { time, updates, weights };
                     persons.wake(time, &mut emit);
                     persons.take_in(time, batch, &mut emit);
                 }

@@ -1,6 +1,5 @@
 //! One person: what it consists of, and what is true of it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cebe_schemas::change::{Profile, Seen};
@@ -10,13 +9,13 @@ use cebe_schemas::time::Millis;
 
 use super::standing::{Standing, Whole};
 use crate::plan::Plan;
-use crate::row::{AccountId, Assertion, Fact, Member, Quarantined};
+use crate::row::{AccountId, Assertion, Fact, Member, Quarantined, SegmentId};
 use crate::view::person::{Known, Truth, evaluate, profile};
 
 /// Everything that is known of one person, each sorted, with repeats.
 #[derive(Default)]
 pub struct Person {
-    /// Its wake-up, which [`Person::settle`] keeps.
+    /// When what is true of it next changes by itself.
     pub wakeup: Option<u64>,
     /// The first is the canonical one.
     members: Vec<Arc<Member>>,
@@ -31,12 +30,10 @@ pub struct Person {
     quarantined: Vec<Quarantined>,
     events: Vec<EventFact>,
     seen: Option<Seen>,
-    /// What is true of it until its wake-up, if that is costly to find out again.
-    settled: Option<Box<[Truth]>>,
 }
 
-/// From so many events on, what is true of a person is kept: that takes no more memory than they do.
-const GIANT_FROM: usize = if cfg!(test) { 3 } else { 1_000 };
+/// To grow a person of more events by one each time would copy all of it.
+const EXACT_UNTIL: usize = 1_000;
 
 impl Person {
     /// Sorted shortlex.
@@ -73,13 +70,7 @@ impl Person {
         let Some(canonical) = self.members.first() else { return Standing::default() };
         let mut truths = Vec::new();
         let now = Millis::try_from(time).unwrap_or(Millis::MAX);
-        let known = Known {
-            attributes: &self.attributes,
-            assertions: &self.assertions,
-            events: &self.events,
-            groups: &plan.groups,
-            retention: plan.retention,
-        };
+        let known = self.known(plan);
         let next = evaluate(&known, plan.of(canonical.account), now, &mut truths);
         let defined = truths.len();
         for segment in known.asserted() {
@@ -99,27 +90,25 @@ impl Person {
         }
     }
 
-    /// The same before facts of `time` come, once wake-ups until then are worked off.
-    pub fn standing_before(&self, plan: &Plan, time: u64, whole: bool) -> Standing {
-        let (Some(truths), Some(canonical)) = (&self.settled, self.members.first()) else {
-            return self.standing(plan, time, whole);
-        };
-        Standing {
-            truths: truths.to_vec(),
-            seen: self.seen,
-            whole: whole.then(|| self.whole()),
-            next_change: self.wakeup,
-            canonical: Some(canonical.clone()),
+    /// What it is judged by.
+    pub fn known<'p>(&'p self, plan: &'p Plan) -> Known<'p> {
+        Known {
+            attributes: &self.attributes,
+            assertions: &self.assertions,
+            events: &self.events,
+            groups: &plan.groups,
+            retention: plan.retention,
         }
     }
 
-    /// When its events happened, and nothing else.
-    pub fn sighting(&self) -> Standing {
-        Standing {
-            canonical: self.members.first().cloned(),
-            seen: self.seen,
-            ..Standing::default()
-        }
+    /// Whether CDP says that it belongs to the segment.
+    pub fn is_asserted(&self, segment: SegmentId) -> bool {
+        self.assertions.iter().rfind(|a| a.segment == segment).is_some_and(|last| last.entered)
+    }
+
+    /// When its events happened.
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen
     }
 
     fn whole(&self) -> Whole {
@@ -137,45 +126,45 @@ impl Person {
         Whole { profile: Arc::new(profile), quarantined }
     }
 
-    /// Adds and removes facts; they are sorted and each occurs once.
-    pub fn apply(&mut self, facts: &[((Subject, Fact), isize)]) {
+    /// Adds and removes facts and events; both are sorted and each occurs once.
+    pub fn apply(
+        &mut self,
+        facts: &[((Subject, Fact), isize)],
+        events: &[((Subject, EventFact), isize)],
+    ) {
+        self.apply_events(events);
         let all = || facts.iter().map(|((_, fact), diff)| (fact, *diff));
-        let of = |fact: &Fact| match fact {
+        apply(&mut self.members, all(), |fact| match fact {
             Fact::Member(member) => Some(member.clone()),
             _ => None,
-        };
-        apply(&mut self.members, all(), of);
-        let of = |fact: &Fact| match fact {
+        });
+        apply(&mut self.aliases, all(), |fact| match fact {
             Fact::Alias(alias) => Some(*alias),
             _ => None,
-        };
-        apply(&mut self.aliases, all(), of);
-        let of = |fact: &Fact| match fact {
+        });
+        apply(&mut self.attributes, all(), |fact| match fact {
             Fact::Attribute(attribute) => Some(attribute.clone()),
             _ => None,
-        };
-        apply(&mut self.attributes, all(), of);
-        let of = |fact: &Fact| match fact {
+        });
+        apply(&mut self.teams, all(), |fact| match fact {
             Fact::Team(team, _) => Some(team.clone()),
             _ => None,
-        };
-        apply(&mut self.teams, all(), of);
-        let of = |fact: &Fact| match fact {
+        });
+        apply(&mut self.assertions, all(), |fact| match fact {
             Fact::Assertion(assertion) => Some(assertion.clone()),
             _ => None,
-        };
-        apply(&mut self.assertions, all(), of);
-        let of = |fact: &Fact| match fact {
+        });
+        apply(&mut self.quarantined, all(), |fact| match fact {
             Fact::Quarantined(quarantined) => Some(**quarantined),
             _ => None,
-        };
-        apply(&mut self.quarantined, all(), of);
-        let of = |fact: &Fact| match fact {
-            Fact::Event(event) => Some(*event),
-            _ => None,
-        };
-        apply(&mut self.events, all(), of);
-        self.see(all().filter_map(|(fact, diff)| Some((of(fact)?, diff))));
+        });
+    }
+
+    /// Adds and removes events; they are sorted and each occurs once.
+    pub fn apply_events(&mut self, events: &[((Subject, EventFact), isize)]) {
+        let all = || events.iter().map(|((_, event), diff)| (event, *diff));
+        apply(&mut self.events, all(), |event| Some(*event));
+        self.see(all().map(|(event, diff)| (*event, diff)));
     }
 
     /// After `events` have come and gone.
@@ -193,27 +182,14 @@ impl Person {
             self.seen = add(self.seen, &event);
         }
     }
-
-    /// Ends a change: `standing` is true until its wake-up.
-    pub fn settle(&mut self, id: Subject, standing: Standing, due: &mut BTreeSet<(u64, Subject)>) {
-        let at = standing.next_change;
-        let is_giant = self.events.len() >= GIANT_FROM && standing.canonical.is_some();
-        self.settled = is_giant.then(|| standing.truths.into());
-        if self.wakeup != at {
-            if let Some(time) = std::mem::replace(&mut self.wakeup, at) {
-                due.remove(&(time, id));
-            }
-            due.extend(at.map(|time| (time, id)));
-        }
-    }
 }
 
 /// Adds and removes those of the sorted `facts` that are of one kind, in linear time, also when one
 /// person takes over another.
-fn apply<'f, T: Ord + Clone>(
+fn apply<'f, F: 'f, T: Ord + Clone>(
     values: &mut Vec<T>,
-    facts: impl Iterator<Item = (&'f Fact, isize)>,
-    of_kind: impl Fn(&Fact) -> Option<T>,
+    facts: impl Iterator<Item = (&'f F, isize)>,
+    of_kind: impl Fn(&F) -> Option<T>,
 ) {
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     for (fact, diff) in facts {
@@ -229,8 +205,8 @@ fn apply<'f, T: Ord + Clone>(
     if added.len() == 1 {
         let value = added.remove(0);
         let at = values.partition_point(|held| *held <= value);
-        // Most persons are small, and exact; to grow a giant by one each time would copy all of it.
-        if values.len() < GIANT_FROM {
+        // Most persons are small.
+        if values.len() < EXACT_UNTIL {
             values.reserve_exact(1);
         }
         values.insert(at, value);

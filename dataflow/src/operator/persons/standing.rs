@@ -52,15 +52,15 @@ impl Standing {
 }
 
 /// Emits the difference between two standings of one person, both with or both without the whole.
-pub fn publish(before: &Standing, after: &Standing, cause: Cause, emit: Emit) {
+pub fn publish(before: &Standing, after: &Standing, cause: Cause, emit: &mut Emit) {
     match (&before.canonical, &after.canonical) {
         (Some(old), Some(new)) if old == new => {
             difference(&before.truths, &after.truths, |truth, diff| {
-                emit((answer(new, *truth), cause), diff);
+                emit.reason(answer(new, *truth), cause, diff);
             });
             if before.seen != after.seen || before.whole.is_some() {
                 difference(&before.further(old), &after.further(new), |answer, diff| {
-                    emit((answer.clone(), cause), diff);
+                    emit.reason(answer.clone(), cause, diff);
                 });
             }
         }
@@ -69,7 +69,7 @@ pub fn publish(before: &Standing, after: &Standing, cause: Cause, emit: Emit) {
                 let Some(canonical) = canonical else { continue };
                 let truths = standing.truths.iter().map(|truth| answer(canonical, *truth));
                 for answer in truths.chain(standing.further(canonical)) {
-                    emit((answer, cause), diff);
+                    emit.reason(answer, cause, diff);
                 }
             }
         }
@@ -81,10 +81,10 @@ pub fn publish_members(
     before: &[Arc<Member>],
     after: &[Arc<Member>],
     cause: impl Fn(&Member) -> Cause,
-    emit: Emit,
+    emit: &mut Emit,
 ) {
     let mut each = |canonical: &Member, member: &Member, diff| {
-        emit((identity(canonical, member), cause(member)), diff);
+        emit.reason(identity(canonical, member), cause(member), diff);
     };
     match (before.first(), after.first()) {
         (Some(old), Some(new)) if old == new => {

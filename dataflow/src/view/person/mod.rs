@@ -10,7 +10,7 @@ use cebe_schemas::fact::{AttributeFact, AttributeValue, EventFact};
 use cebe_schemas::id::Group;
 use cebe_schemas::time::{Millis, Retention};
 
-use crate::plan::{AccountPlan, GroupTexts};
+use crate::plan::{AccountPlan, GroupTexts, Readers};
 use crate::row::{Assertion, MetricId, SegmentId};
 
 #[cfg(test)]
@@ -89,21 +89,31 @@ pub fn evaluate(
     now_ms: Millis,
     truths: &mut Vec<Truth>,
 ) -> Option<Millis> {
-    let mut next_change = None;
-    for (id, clause) in plan.segments() {
+    evaluate_some(known, plan, None, now_ms, None, truths)
+}
+
+/// As [`evaluate`], of `readers` only, if any are given; of the times and `soonest`, the least.
+pub fn evaluate_some(
+    known: &Known,
+    plan: &AccountPlan,
+    readers: Option<&Readers>,
+    now_ms: Millis,
+    mut soonest: Option<Millis>,
+    truths: &mut Vec<Truth>,
+) -> Option<Millis> {
+    for (id, clause) in plan.segments_of(readers) {
         let (holds, until) = segment::holds(clause, known, now_ms);
         if holds {
             truths.push(Truth::Segment(*id));
         }
-        next_change = next_change.into_iter().chain(until).min();
+        soonest = sooner(soonest, until);
     }
-    for metric in plan.metrics() {
-        let until = rate::rate(metric, known, now_ms, truths);
-        next_change = next_change.into_iter().chain(until).min();
+    for metric in plan.metrics_of(readers) {
+        soonest = rate::rate(metric, known, now_ms, soonest, truths);
     }
     debug_assert!(truths.is_sorted());
-    debug_assert!(next_change.is_none_or(|next| next > now_ms));
-    next_change
+    debug_assert!(soonest.is_none_or(|next| next > now_ms));
+    soonest
 }
 
 /// The events that a selector selects.
@@ -137,7 +147,10 @@ impl<'a> Selected<'a> {
 
 /// The lesser time, where none is never.
 fn sooner(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
-    a.into_iter().chain(b).min()
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }
 
 /// The events of one group, out of sorted ones of one type.

@@ -12,37 +12,47 @@ use super::{Known, Selected, Truth, of_group, sooner};
 use crate::plan::{By, GroupTexts, MetricPlan, day_group};
 
 /// Pushes one row for each group with a denominator event, a touch, and returns a time up to which
-/// that does not change by itself: when the first event leaves. `None`: it never changes.
+/// that does not change by itself: when the first event leaves, or `soonest` if that is sooner.
+/// `None`: it never changes.
 pub fn rate(
     metric: &MetricPlan,
     known: &Known,
     now: Millis,
+    soonest: Option<Millis>,
     truths: &mut Vec<Truth>,
 ) -> Option<Millis> {
-    let (touches, touches_until) = kept(Selected::new(&metric.denominator, known), now);
+    let (touches, until) = kept(Selected::new(&metric.denominator, known), now, soonest);
     if touches.is_empty() {
-        return None;
+        return soonest;
     }
-    let (answers, answers_until) = kept(Selected::new(&metric.numerator, known), now);
+    let (answers, until) = kept(Selected::new(&metric.numerator, known), now, until);
     push_rates(metric, &touches, &answers, known.groups, truths);
-    sooner(touches_until, answers_until)
+    until
 }
 
-/// Those that have not left, and when the first of them leaves.
-fn kept(selected: Selected<'_>, now: Millis) -> (Cow<'_, [EventFact]>, Option<Millis>) {
+/// Those that have not left, and when the first of them leaves, or `soonest` if that is sooner.
+fn kept(
+    selected: Selected<'_>,
+    now: Millis,
+    soonest: Option<Millis>,
+) -> (Cow<'_, [EventFact]>, Option<Millis>) {
     let Selected { events, retention } = selected;
-    let Some(retention) = retention else { return (Cow::Borrowed(events), None) };
-    let first_end =
-        |events: &[EventFact]| retention.first_end(events.iter().map(|e| e.occurred_at_ms));
-    match first_end(events) {
-        Some(end) if end <= now => {
-            let mut kept = events.to_vec();
-            kept.retain(|event| retention.end(event.occurred_at_ms) > now);
-            let end = first_end(&kept);
-            (Cow::Owned(kept), end)
-        }
-        end => (Cow::Borrowed(events), end),
+    let Some(retention) = retention else { return (Cow::Borrowed(events), soonest) };
+    let times = || events.iter().map(|event| event.occurred_at_ms);
+    // Most of the time no calendar is needed to see that nobody has left or is the first to leave.
+    let surely = times().min().map(|first| retention.surely_until(first));
+    if surely.is_none_or(|surely| surely > now && soonest.is_some_and(|soonest| soonest <= surely))
+    {
+        return (Cow::Borrowed(events), soonest);
     }
+    let end = retention.first_end(times());
+    if end.is_none_or(|end| end > now) {
+        return (Cow::Borrowed(events), sooner(soonest, end));
+    }
+    let mut kept = events.to_vec();
+    kept.retain(|event| retention.end(event.occurred_at_ms) > now);
+    let end = retention.first_end(kept.iter().map(|event| event.occurred_at_ms));
+    (Cow::Owned(kept), sooner(soonest, end))
 }
 
 fn push_rates(

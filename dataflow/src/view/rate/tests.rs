@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use cebe_schemas::change::{Cause, Rate};
+use cebe_schemas::change::Rate;
 use cebe_schemas::id::Group;
 use differential_dataflow::input::Input;
 use proptest::prelude::*;
 
 use super::oracle::count;
 use super::totals;
-use crate::row::{AccountId, Answer, MetricId, RateKey};
+use crate::row::{AccountId, MetricId, RateKey};
 
 /// (group, customer, hit).
 type Row = (u64, u8, bool);
@@ -24,8 +24,8 @@ fn run(workers: usize, rounds: Vec<Vec<Row>>) -> Vec<BTreeMap<RateKey, Rate>> {
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let sink = sink.clone();
         let mut input = worker.dataflow::<u64, _, _>(|scope| {
-            let (input, answers) = scope.new_collection();
-            totals(answers).inspect(move |update| sink.lock().unwrap().push(*update));
+            let (input, weights) = scope.new_collection();
+            totals(weights).inspect(move |update| sink.lock().unwrap().push(*update));
             input
         });
         let mut present = BTreeSet::new();
@@ -36,10 +36,8 @@ fn run(workers: usize, rounds: Vec<Vec<Row>>) -> Vec<BTreeMap<RateKey, Rate>> {
                 if diff > 0 {
                     present.insert(*row);
                 }
-                let customer = customer.to_string().into();
-                let answer = Answer::Rate { rate: key(*group), customer, hit: *hit };
-                if *group as usize % worker.peers() == worker.index() {
-                    input.update((answer, Cause::Event), diff);
+                if usize::from(*customer) % worker.peers() == worker.index() {
+                    input.update(key(*group), (diff * isize::from(*hit), diff));
                 }
             }
             input.flush();
