@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Seen};
 use cebe_schemas::fact::EventFact;
-use cebe_schemas::id::Subject;
+use cebe_schemas::id::{Group, Subject};
 use cebe_schemas::time::Millis;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -15,7 +15,7 @@ use super::person::Person;
 use crate::operator::difference;
 use crate::plan::{AccountPlan, Plan, Readers};
 use crate::row::{Member, RateKey, SegmentId};
-use crate::view::person::{Truth, evaluate_some};
+use crate::view::person::{Scope, Truth, evaluate, evaluate_some};
 
 /// Something is otherwise about a person than before, at the time of the tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub type Rates = HashMap<RateKey, Cause, FixedState>;
 pub struct Scratch {
     before: Vec<Truth>,
     after: Vec<Truth>,
+    groups: Vec<Group>,
 }
 
 /// Events that came and went at one time.
@@ -73,7 +74,7 @@ impl Person {
             let (canonical, what) = (canonical.clone(), What::Seen(seen, self.seen()));
             emit.updates.final_changes.push(FinalChange { canonical, what, cause });
         }
-        let Scratch { before, after } = scratch;
+        let Scratch { before, after, .. } = scratch;
         difference(before, after, |truth, diff| self.turn(&canonical, *truth, diff, cause, emit));
         before.clear();
         after.clear();
@@ -87,20 +88,27 @@ impl Person {
         readers: &Readers,
         scratch: &mut Scratch,
     ) {
-        let Scratch { before, after } = scratch;
+        let Scratch { before, after, groups } = scratch;
+        groups.clear();
+        groups.extend(update.events.iter().map(|((_, event), _)| event.group));
+        groups.sort_unstable();
+        groups.dedup();
+        // An event that names no group can be about any.
+        let groups = (groups.first() != Some(&Group::NONE)).then_some(&groups[..]);
+        let scope = Scope { readers: Some(readers), groups };
         let now = Millis::try_from(update.time).unwrap_or(Millis::MAX);
         let wakeup = self.wakeup.and_then(|at| Millis::try_from(at).ok());
         let just_after = wakeup.and_then(|at| at.checked_add(1));
         let known = self.known(update.plan);
-        let soonest = evaluate_some(&known, plan, Some(readers), now, just_after, before);
+        let soonest = evaluate_some(&known, plan, scope, now, just_after, before);
         let was_theirs = wakeup.is_some() && soonest == wakeup;
         self.apply_events(update.events);
         let known = self.known(update.plan);
         let others = wakeup.filter(|_| !was_theirs);
-        let mut next = evaluate_some(&known, plan, Some(readers), now, others, after);
+        let mut next = evaluate_some(&known, plan, scope, now, others, after);
         if was_theirs && next != wakeup {
             // Theirs was the soonest, so nothing is known of the others but that they are later.
-            next = evaluate_some(&known, plan, None, now, None, &mut Vec::new());
+            next = evaluate(&known, plan, now, &mut Vec::new());
         }
         // Whatever a definition says, nobody is woken twice for one time.
         self.wakeup = next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > update.time);

@@ -89,14 +89,23 @@ pub fn evaluate(
     now_ms: Millis,
     truths: &mut Vec<Truth>,
 ) -> Option<Millis> {
-    evaluate_some(known, plan, None, now_ms, None, truths)
+    evaluate_some(known, plan, Scope::default(), now_ms, None, truths)
 }
 
-/// As [`evaluate`], of `readers` only, if any are given; of the times and `soonest`, the least.
+/// What to look at.
+#[derive(Clone, Copy, Default)]
+pub struct Scope<'a> {
+    /// Some definitions; none: all.
+    pub readers: Option<&'a Readers>,
+    /// What rates by group say of these, sorted, is enough; none: of all.
+    pub groups: Option<&'a [Group]>,
+}
+
+/// As [`evaluate`] within a `scope`; of the times and `soonest`, the least.
 pub fn evaluate_some(
     known: &Known,
     plan: &AccountPlan,
-    readers: Option<&Readers>,
+    Scope { readers, groups }: Scope,
     now_ms: Millis,
     mut soonest: Option<Millis>,
     truths: &mut Vec<Truth>,
@@ -109,7 +118,7 @@ pub fn evaluate_some(
         soonest = sooner(soonest, until);
     }
     for metric in plan.metrics_of(readers) {
-        soonest = rate::rate(metric, known, now_ms, soonest, truths);
+        soonest = rate::rate(metric, known, groups, now_ms, soonest, truths);
     }
     debug_assert!(truths.is_sorted());
     debug_assert!(soonest.is_none_or(|next| next > now_ms));

@@ -13,10 +13,12 @@ use crate::plan::{By, GroupTexts, MetricPlan, day_group};
 
 /// Pushes one row for each group with a denominator event, a touch, and returns a time up to which
 /// that does not change by itself: when the first event leaves, or `soonest` if that is sooner.
-/// `None`: it never changes.
+/// `None`: it never changes. If only events of `groups` have come or gone, sorted, rows that this
+/// cannot have changed may be missing.
 pub fn rate(
     metric: &MetricPlan,
     known: &Known,
+    groups: Option<&[Group]>,
     now: Millis,
     soonest: Option<Millis>,
     truths: &mut Vec<Truth>,
@@ -26,7 +28,15 @@ pub fn rate(
         return soonest;
     }
     let (answers, until) = kept(Selected::new(&metric.numerator, known), now, until);
-    push_rates(metric, &touches, &answers, known.groups, truths);
+    match groups.filter(|_| metric.by == By::Group && of_group(&answers, Group::NONE).is_empty()) {
+        // Without answers that name no group, each group is on its own.
+        Some(groups) => {
+            for group in groups {
+                push_group(metric, of_group(&touches, *group), &answers, &[], truths);
+            }
+        }
+        None => push_rates(metric, &touches, &answers, known.groups, truths),
+    }
     until
 }
 
@@ -70,8 +80,7 @@ fn push_rates(
         By::Group => {
             let unnamed = last_touches(metric, touches, answers, texts);
             for touches in named(touches).chunk_by(|a, b| a.group == b.group) {
-                let mut credits = Credits::new(metric, touches[0].group, answers, &unnamed);
-                push(touches[0].group, touches.iter().any(|touch| credits.are_to(touch)));
+                push_group(metric, touches, answers, &unnamed, truths);
             }
         }
         By::Day(zone) => {
@@ -94,6 +103,20 @@ fn push_rates(
             }
         }
     }
+}
+
+/// Pushes the row of the group of `touches`, if there are any.
+fn push_group(
+    metric: &MetricPlan,
+    touches: &[EventFact],
+    answers: &[EventFact],
+    unnamed: &[(Group, Millis)],
+    truths: &mut Vec<Truth>,
+) {
+    let Some(group) = touches.first().map(|touch| touch.group) else { return };
+    let mut credits = Credits::new(metric, group, answers, unnamed);
+    let hit = touches.iter().any(|touch| credits.are_to(touch));
+    truths.push(Truth::Rate { metric: metric.metric, group, hit });
 }
 
 /// Those that name their group.
