@@ -26,11 +26,13 @@ use timely::dataflow::operators::{Input as _, Probe as _};
 use timely::dataflow::{InputHandleVec, Scope};
 use timely::worker::Worker;
 
-use crate::operator::customers::{Counts, customers};
-use crate::operator::detour::{Leave, detours};
+use crate::operator::Shared;
+use crate::operator::customers::{Counts, Customer, customers};
+use crate::operator::detour::{Leave, Reasons, detours};
 use crate::operator::distinct::distinct;
 use crate::operator::forget::Forgotten;
-use crate::operator::persons::{Context, Wakeup, persons};
+use crate::operator::persons::{Context, Persons, Wakeup, persons};
+use crate::operator::sharded::Sharded;
 use crate::operator::star::Role;
 use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Statement, Weight};
 use crate::view::rate;
@@ -60,8 +62,11 @@ pub struct Answers {
 /// An identifier, when the event happened that names it, and the tenant.
 pub type Named = (Token, Millis, AccountId);
 
+mod asked;
 mod links;
 mod seam;
+
+pub use asked::Holds;
 
 use links::{linked, linked_customers, members};
 use seam::{by_person, forgotten};
@@ -78,7 +83,16 @@ pub struct Graph {
     reasons: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
     wakeup: Wakeup,
+    state: State,
     probe: Handle<u64>,
+}
+
+/// The state of operators, to be read between ticks.
+#[derive(Default)]
+struct State {
+    customers: Shared<Sharded<Subject, Customer>>,
+    detours: Shared<Sharded<Subject, Reasons>>,
+    persons: Shared<Persons>,
 }
 
 impl Graph {
@@ -98,7 +112,8 @@ impl Graph {
             Statement::Erased(until_ms) => Some((subject, until_ms)),
             _ => None,
         });
-        let counts = customers(statements);
+        let state = State::default();
+        let counts = customers(statements, state.customers.clone());
         let seekers = distinct(named.clone(), "Seekers", 1, |named: &_| *named);
         let held = seekers.map(|(seeker, identifier)| (identifier, Role::Seeks, seeker));
         let held = held.concat(counts.clone().flat_map(|(subject, counts)| match counts {
@@ -136,7 +151,8 @@ impl Graph {
         ]);
 
         let wakeup = Wakeup::default();
-        let answers = persons(by_person(facts, detours(leaves)), context_stream, wakeup.clone());
+        let facts = by_person(facts, detours(leaves, state.detours.clone()));
+        let answers = persons(facts, context_stream, wakeup.clone(), state.persons.clone());
         let (answers, reasons) = collected(answers.concat(identifiers));
         let (totals, total_rows) = collected(rate::totals(answers));
         let probe = totals.inner.probe().0;
@@ -149,6 +165,7 @@ impl Graph {
             reasons,
             totals: total_rows,
             wakeup,
+            state,
             probe,
         }
     }

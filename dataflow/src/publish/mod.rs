@@ -14,10 +14,12 @@ use crate::row::{AccountId, Answer, Quarantined, RateKey, Reason, SegmentId, Wei
 mod lineage;
 mod membership;
 mod net;
+mod value;
 
 use lineage::{Canonical, Lineage, Moves};
 pub use membership::Memberships;
 use net::{Net, Turn, Update, erased, moves, multiplicity, net, turn};
+pub use value::Values;
 
 /// The updates of all workers between two ticks, in any order.
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ impl Updates {
         mut self,
         names: &mut Names,
         members: &mut Memberships,
+        values: &mut Values,
         mut new: Option<(u64, &Definitions)>,
     ) -> Result<Vec<Moment>, DataflowError> {
         self.reasons.sort_unstable_by(|a, b| (a.1, &a.0.0, a.0.1).cmp(&(b.1, &b.0.0, b.0.1)));
@@ -52,7 +55,7 @@ impl Updates {
             }
             let (now, later) = totals.split_at(totals.partition_point(|(_, t, _)| *t <= time));
             totals = later;
-            let moment = moment(reasons, now, millis(time), names, members)?;
+            let moment = moment(reasons, now, millis(time), names, members, values)?;
             moments.extend((!moment.changes.is_empty()).then_some(moment));
         }
         if let Some((_, definitions)) = new {
@@ -68,6 +71,7 @@ fn moment(
     t_ms: Millis,
     names: &mut Names,
     members: &mut Memberships,
+    values: &mut Values,
 ) -> Result<Moment, DataflowError> {
     let net = net(reasons, t_ms)?;
     let moves = moves(&net);
@@ -80,7 +84,7 @@ fn moment(
     for (key, cause) in rates(&net, &lineage) {
         let from = totals.partition_point(|((k, _), _, _)| *k < key);
         let to = totals.partition_point(|((k, _), _, _)| *k <= key);
-        changes.extend(metric(key, &totals[from..to], cause, t_ms, names)?);
+        changes.extend(metric(key, &totals[from..to], cause, t_ms, names, values)?);
     }
     changes.sort_unstable();
     Ok(Moment { t_ms, changes })
@@ -222,6 +226,7 @@ fn metric(
     cause: Cause,
     t_ms: Millis,
     names: &mut Names,
+    values: &mut Values,
 ) -> Result<Option<Change>, DataflowError> {
     let (mut old, mut new) = (Rate::default(), Rate::default());
     for ((_, (numerator, denominator)), _, diff) in totals {
@@ -239,6 +244,7 @@ fn metric(
     if old == new {
         return Ok(None);
     }
+    values.set(key, new);
     let group = key.group;
     let unnamed = DataflowError::UnnamedGroup { group: group.0, t_ms };
     Ok(Some(Change::Metric {

@@ -67,19 +67,34 @@ impl Person {
             && events.is_empty()
     }
 
+    /// What it is judged by under `plan`.
+    pub fn known<'a>(&'a self, plan: &'a Plan) -> Known<'a> {
+        Known {
+            attributes: &self.attributes,
+            assertions: &self.assertions,
+            events: &self.events,
+            groups: &plan.groups,
+            retention: plan.retention,
+        }
+    }
+
+    /// How many events it has.
+    pub fn events_held(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Its customers that are kept from being linked.
+    pub fn quarantined(&self) -> &[Quarantined] {
+        &self.quarantined
+    }
+
     /// What is true of it at `time`, but for its members. Its profile is looked at only as part of
     /// the `whole`.
     pub fn standing(&self, plan: &Plan, time: u64, whole: bool) -> Standing {
         let Some(canonical) = self.members.first() else { return Standing::default() };
         let mut truths = Vec::new();
         let now = Millis::try_from(time).unwrap_or(Millis::MAX);
-        let known = Known {
-            attributes: &self.attributes,
-            assertions: &self.assertions,
-            events: &self.events,
-            groups: &plan.groups,
-            retention: plan.retention,
-        };
+        let known = self.known(plan);
         let next = evaluate(&known, plan.of(canonical.account), now, &mut truths);
         let defined = truths.len();
         for segment in known.asserted() {

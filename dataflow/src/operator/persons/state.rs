@@ -9,6 +9,7 @@ use cebe_schemas::id::Subject;
 use differential_dataflow::consolidation::consolidate;
 
 use super::person::Person;
+use super::preview::Scan;
 use super::standing::{publish, publish_members};
 use super::{Batch, Context, Emit};
 use crate::operator::sharded::Sharded;
@@ -18,9 +19,11 @@ use crate::row::{AccountId, Answer, Fact, Member};
 /// The persons, and when each of them has to be looked at again.
 #[derive(Default)]
 pub struct Persons {
-    people: Sharded<Subject, Person>,
+    pub(super) people: Sharded<Subject, Person>,
     due: BTreeSet<(u64, Subject)>,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
+    /// The preview under way.
+    pub(super) scan: Option<Box<Scan>>,
 }
 
 impl Persons {
@@ -44,8 +47,9 @@ impl Persons {
     }
 
     /// Takes in what arrived for `time`, after [`Persons::wake`].
-    pub fn take_in(&mut self, time: u64, mut batch: Batch, emit: Emit) {
+    pub(super) fn take_in(&mut self, time: u64, mut batch: Batch, emit: Emit) {
         let context = batch.context.take().unwrap_or_default();
+        self.scan.take_if(|_| context.plan.is_some());
         if let Some(plan) = context.plan.as_ref().filter(|_| context.is_first) {
             self.plan = plan.clone();
         }
@@ -66,6 +70,9 @@ impl Persons {
         context: &Context,
         emit: Emit,
     ) {
+        if let Some(scan) = &mut self.scan {
+            scan.touch(id);
+        }
         let shard = self.people.of(&id);
         let person = shard.entry(id).or_default();
         let members_change = matches!(facts[0].0.1, Fact::Member(_));
