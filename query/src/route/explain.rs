@@ -34,6 +34,8 @@ SELECT idempotency_key, event_name, source_module, qontak_customer_id AS custome
 FROM events
 WHERE account_id = {account_id:String}
   AND event_name IN {names:Array(String)}
+  AND occurred_at BETWEEN fromUnixTimestamp64Milli({from:Int64}, 'UTC')
+                      AND fromUnixTimestamp64Milli({to:Int64}, 'UTC')
   AND toUnixTimestamp64Milli(occurred_at) IN {times:Array(Int64)}
   AND (qontak_customer_id IN {members:Array(String)}
        OR (qontak_customer_id = '' AND hasAny(identifier_tokens, {tokens:Array(String)})))
@@ -81,6 +83,8 @@ async fn events(
         .query_raw(SQL)
         .param("account_id", &*explanation.account_id)
         .param("names", names.into_iter().collect::<Vec<_>>())
+        .param("from", times.first().copied().unwrap_or_default())
+        .param("to", times.last().copied().unwrap_or_default())
         .param("times", times.into_iter().collect::<Vec<_>>())
         .param("members", members)
         .param("tokens", tokens)

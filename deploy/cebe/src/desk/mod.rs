@@ -18,6 +18,8 @@ use cebe_schemas::time::Millis;
 
 /// A preview may hold a tick up for about this long.
 const SLICE: Duration = Duration::from_millis(5);
+/// The same if facts of more people come and go between two slices than one looks at.
+const SLICE_MAX: Duration = Duration::from_millis(200);
 /// What fits into a slice is measured; at first it is this many events.
 const BUDGET: usize = 2_000;
 /// A slice is never larger, whatever was measured.
@@ -35,7 +37,27 @@ pub struct Clerk {
 struct UnderWay {
     limit: usize,
     reply: Reply<Preview>,
+    slice: Duration,
     budget: usize,
+    /// How many persons are to be looked at still.
+    left: usize,
+}
+
+impl UnderWay {
+    fn new(limit: usize, reply: Reply<Preview>) -> UnderWay {
+        UnderWay { limit, reply, slice: SLICE, budget: BUDGET, left: usize::MAX }
+    }
+
+    /// Learns from a slice how large the next one is to be.
+    fn learn(&mut self, took: Duration, left: usize) {
+        if left >= self.left {
+            self.slice = (self.slice * 2).min(SLICE_MAX);
+        }
+        self.left = left;
+        let ratio = self.slice.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let budget = self.budget as f64 * ratio.clamp(0.25, 2.0);
+        self.budget = (budget as usize).clamp(100, BUDGET_MAX);
+    }
 }
 
 impl Clerk {
@@ -97,7 +119,7 @@ impl Clerk {
         match preview::definitions(adapter, document) {
             Ok(definitions) => {
                 dataflow.begin_preview(&definitions, PATIENCE_MS)?;
-                self.preview = Some(UnderWay { limit, reply, budget: BUDGET });
+                self.preview = Some(UnderWay::new(limit, reply));
             }
             Err(refusal) => drop(reply.send(Err(refusal))),
         }
@@ -111,10 +133,8 @@ impl Clerk {
         }
         let begin = Instant::now();
         match dataflow.continue_preview(under_way.budget)? {
-            PreviewStep::Left(_) => {
-                let ratio = SLICE.as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
-                let budget = under_way.budget as f64 * ratio.clamp(0.25, 2.0);
-                under_way.budget = (budget as usize).clamp(100, BUDGET_MAX);
+            PreviewStep::Left(left) => {
+                under_way.learn(begin.elapsed(), left);
                 self.preview = Some(under_way);
             }
             PreviewStep::Done(found) => {
