@@ -53,7 +53,13 @@ fn resident_mb() -> f64 {
 fn say(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    println!("{what}: {} × p50 {:.2} p99 {:.2} max {:.2} ms", times.len(), at(0.5), at(0.99), at(1.0));
+    println!(
+        "{what}: {} × p50 {:.2} p99 {:.2} max {:.2} ms",
+        times.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 }
 
 fn main() -> anyhow::Result<()> {
@@ -61,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     let mut dataflow = Dataflow::start(1)?;
     let names = ["broadcast.sent", "broadcast.read", "broadcast.replied"];
     // A half of the customers replied.
-    let happens = |event: usize, number: usize| event < 2 || number % 2 == 0;
+    let happens = |event: usize, number: usize| event < 2 || number.is_multiple_of(2);
     let mut t_ms = START_MS;
     for (event, name) in names.into_iter().enumerate() {
         for from in (0..persons).step_by(20_000) {

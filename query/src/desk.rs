@@ -138,7 +138,7 @@ impl Inquiries {
     }
 
     /// The next one, if any waits.
-    pub fn next(&mut self) -> Option<Inquiry> {
+    pub fn take(&mut self) -> Option<Inquiry> {
         self.receiver.try_recv().ok()
     }
 }
@@ -163,10 +163,10 @@ mod tests {
     async fn whoever_cannot_be_answered_is_told_so_at_once_or_in_time() {
         let (desk, mut inquiries) = Desk::new();
         assert_eq!(ask(&desk).await, Err(StatusCode::SERVICE_UNAVAILABLE), "not open");
-        assert!(inquiries.next().is_none());
+        assert!(inquiries.take().is_none());
         inquiries.open();
         assert_eq!(ask(&desk).await, Err(StatusCode::SERVICE_UNAVAILABLE), "nobody answers");
-        let Some(Inquiry::Definitions { reply, .. }) = inquiries.next() else { panic!() };
+        let Some(Inquiry::Definitions { reply, .. }) = inquiries.take() else { panic!() };
         assert!(reply.is_closed(), "nobody waits any more");
         for _ in 0..WAITING_MAX {
             let (reply, _) = oneshot::channel();
@@ -186,7 +186,7 @@ mod tests {
         let engine = std::thread::spawn(move || {
             let answers = [Ok(Value::from(7)), Err(Refusal::Conflict("no".into()))];
             for answer in answers {
-                let inquiry = std::iter::repeat_with(|| inquiries.next()).flatten().next();
+                let inquiry = std::iter::repeat_with(|| inquiries.take()).flatten().next();
                 let Some(Inquiry::Definitions { reply, .. }) = inquiry else { panic!() };
                 reply.send(answer).unwrap();
             }

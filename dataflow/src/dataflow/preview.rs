@@ -113,7 +113,7 @@ impl Dataflow {
             })
         {
             let number = self.names.segment_id(&account, &id);
-            edits.segments.insert(number, (account, id, edit));
+            edits.segments.insert(number, ((account, id), edit));
         }
         for ((account, id), edit) in
             differing(own_metrics(&old.metrics), own_metrics(&new.metrics), |old, new| {
@@ -126,7 +126,7 @@ impl Dataflow {
             })
         {
             let number = (self.names.account_id(&account), self.names.metric_id(&id));
-            edits.metrics.insert(number, (account, id, edit));
+            edits.metrics.insert(number, ((account, id), edit));
         }
         edits
     }
@@ -160,8 +160,8 @@ fn differing<T: PartialEq>(
 /// Definitions that differ, by their numbers.
 #[derive(Default)]
 pub(super) struct Edits {
-    segments: HashMap<SegmentId, (Arc<str>, Arc<str>, Edit)>,
-    metrics: HashMap<(AccountId, MetricId), (Arc<str>, Arc<str>, Edit)>,
+    segments: HashMap<SegmentId, (Key, Edit)>,
+    metrics: HashMap<(AccountId, MetricId), (Key, Edit)>,
 }
 
 /// What a preview found. To write it down takes a while: best on another thread.
@@ -187,7 +187,7 @@ impl Previewed {
             }
         }
         let segments =
-            self.edits.segments.into_iter().map(|(id, (account_id, segment_id, edit))| {
+            self.edits.segments.into_iter().map(|(id, ((account_id, segment_id), edit))| {
                 let [leave, enter] = moving.remove(&id).unwrap_or_default();
                 PreviewedSegment {
                     account_id,
@@ -211,7 +211,7 @@ impl Previewed {
             let rate = PreviewedRate::new(group_key, old, moved(old, weight));
             rates.entry((account, metric)).or_default().push(rate);
         }
-        let metrics = self.edits.metrics.into_iter().map(|(id, (account_id, metric, edit))| {
+        let metrics = self.edits.metrics.into_iter().map(|(id, ((account_id, metric), edit))| {
             let mut rates = rates.remove(&id).unwrap_or_default();
             rates.sort_by(|a, b| a.group_key.cmp(&b.group_key));
             let moving = rates.len() as u64;

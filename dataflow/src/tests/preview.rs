@@ -10,7 +10,7 @@ use cebe_schemas::preview::Preview;
 use cebe_schemas::time::Millis;
 use proptest::prelude::*;
 
-use super::history::{START_MS, Tick, Writer, definitions, history};
+use super::history::{START_MS, Say, Step, Tick, Writer, definitions, history};
 use super::property::next_time;
 use crate::{Dataflow, PreviewStep};
 
@@ -192,6 +192,23 @@ proptest! {
         workers in 1..4usize,
     ) {
         check(workers, &ticks, &asked)?;
+    }
+}
+
+/// Somebody was looked at while a window was open, and the answer is complete when it closes: just
+/// before, at that very time, and just after.
+#[test]
+fn what_time_changes_meanwhile_is_looked_at_again() {
+    let clicked = |customer| Say::Event { who: (0, customer), event: 2, group: 0, ago: 0 };
+    let mut says: Vec<_> = (0..4).map(clicked).collect();
+    says.push(Say::Definitions(0));
+    let first = Tick { step: Step::Ms(1), says };
+    // Its window is 5 ms wide; one person is looked at in the first slice.
+    let asked = Asked { after: 0, which: 3, budget: 9 };
+    for ms in [4, 5, 6] {
+        let ticks = [first.clone(), Tick { step: Step::Ms(ms), says: Vec::new() }];
+        let (complete, differs) = check(1, &ticks, &asked).unwrap();
+        assert_eq!((complete, differs), (true, ms < 5), "{ms} ms later");
     }
 }
 

@@ -89,6 +89,13 @@ fn is_of(selector: &Selector, properties: &Map<String, Value>, group: &str) -> b
         let own = selector.group(properties).unwrap_or_default();
         return own.trim_start_matches('\u{1}') == group;
     }
-    let is_it = |value: &Value| value.as_str() == Some(group) || value.to_string() == group;
+    let is_it = |value: &Value| match value {
+        Value::String(text) => text == group,
+        Value::Number(_) | Value::Bool(_) => {
+            let text = value.to_string();
+            text == group
+        }
+        _ => false,
+    };
     group.is_empty() || properties.values().any(is_it)
 }

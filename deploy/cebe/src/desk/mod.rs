@@ -85,7 +85,7 @@ impl Clerk {
         adapter: &Adapter<K>,
         dataflow: &mut Dataflow,
     ) -> anyhow::Result<()> {
-        while let Some(inquiry) = self.inquiries.next() {
+        while let Some(inquiry) = self.inquiries.take() {
             // That nobody waits for an answer any more is no error.
             match inquiry {
                 Inquiry::Definitions { account_id, reply } => {
