@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cebe_schemas::change::TickOutput;
-use cebe_schemas::fact::{EventFact, MergeFact, Naming, TickInput};
+use cebe_schemas::definition::Definitions;
+use cebe_schemas::fact::{EventFact, Linking, MergeFact, Naming, TickInput};
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 use hashbrown::HashSet;
@@ -15,9 +16,15 @@ use crate::graph::{Graph, Shard};
 use crate::names::Names;
 use crate::operator::persons::Context;
 use crate::operator::route;
-use crate::publish::{Memberships, Updates};
+use crate::publish::{Memberships, Updates, Values};
 use crate::row::Statement;
 use crate::worker::{Order, Workers};
+
+mod explain;
+mod preview;
+
+pub use explain::{Asked, Explained, Found};
+pub use preview::{PreviewStep, Previewed};
 
 /// The greatest number of workers.
 pub const WORKERS_MAX: usize = 64;
@@ -32,6 +39,12 @@ pub struct Dataflow {
     workers: Workers,
     names: Names,
     members: Memberships,
+    values: Values,
+    /// In force, as given last.
+    definitions: Arc<Definitions>,
+    linking: Arc<Linking>,
+    /// What the preview under way is about.
+    preview: Option<preview::Edits>,
     last_ms: Option<Millis>,
     failed: bool,
 }
@@ -67,9 +80,17 @@ impl Dataflow {
         if workers == 0 || workers > WORKERS_MAX {
             return Err(DataflowError::Workers { workers, max: WORKERS_MAX });
         }
-        let workers = Workers::start(workers, build)?;
-        let (names, members) = (Names::new(), Memberships::default());
-        Ok(Dataflow { workers, names, members, last_ms: None, failed: false })
+        Ok(Dataflow {
+            workers: Workers::start(workers, build)?,
+            names: Names::new(),
+            members: Memberships::default(),
+            values: Values::default(),
+            definitions: Arc::default(),
+            linking: Arc::default(),
+            preview: None,
+            last_ms: None,
+            failed: false,
+        })
     }
 
     /// Takes in everything that belongs to `input.t_ms`, lets time pass until then, and returns
@@ -108,8 +129,15 @@ impl Dataflow {
             erased: input.erasures.iter().map(|(subject, _)| *subject).collect(),
             late: late(&input.events, t_ms),
         };
+        if let Some(new) = &definitions {
+            self.definitions = new.clone();
+        }
+        if let Some(new) = &context.linking {
+            self.linking = new.clone();
+        }
         let orders = self.shards(input, context).into_iter();
-        let answers = self.workers.tick(orders.map(|shard| Order { time, shard }).collect())?;
+        let answers =
+            self.workers.tick(orders.map(|shard| Order::Tick { time, shard }).collect())?;
         let (mut updates, mut next_wakeup) = (Updates::default(), None);
         for mut answer in answers {
             updates.take_in(&mut answer);
@@ -118,7 +146,13 @@ impl Dataflow {
         let new = definitions.as_deref().map(|new| (time, new));
         Ok(TickOutput {
             t_ms,
-            moments: updates.publish(time, &mut self.names, &mut self.members, new)?,
+            moments: updates.publish(
+                time,
+                &mut self.names,
+                &mut self.members,
+                &mut self.values,
+                new,
+            )?,
             next_wakeup_ms: next_wakeup.and_then(|at| Millis::try_from(at).ok()),
         })
     }

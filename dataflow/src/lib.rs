@@ -1,14 +1,15 @@
 //! The dataflow: from facts about customers to who is who, who belongs to which segment, and how
 //! well broadcasts are answered, as exact differences at logical times.
 //!
-//! [`Dataflow::tick`] is the whole interface. It takes the input of one logical time, and returns
-//! every change since the tick before, each at the time at which it became true. Time is an input:
-//! there is no clock here, no file and no socket, and the output depends on nothing but the input.
+//! [`Dataflow::tick`] takes the input of one logical time, and returns every change since the tick
+//! before, each at the time at which it became true. Time is an input: there is no clock here, no file
+//! and no socket, and the output depends on nothing but the input. Between ticks it can be asked: why
+//! somebody belongs to a segment, and what other definitions would change. That changes nothing.
 //!
 //! From the outside in:
 //!
 //! * `dataflow`: the handle, which checks the input, spreads it over the workers and merges their
-//!   answers.
+//!   answers. In it, `preview` and `explain` ask the workers.
 //! * `worker`: the threads; `costs`: what each operator takes of them.
 //! * `names` and `plan`: ids as numbers, definitions by account.
 //! * `publish`: from updates to changes, which merge or unmerge caused them, and by which version of
@@ -37,5 +38,7 @@ mod view;
 mod worker;
 
 pub use costs::OperatorCosts;
-pub use dataflow::{Dataflow, LATE_AFTER_MS, WORKERS_MAX};
+pub use dataflow::{
+    Asked, Dataflow, Explained, Found, LATE_AFTER_MS, PreviewStep, Previewed, WORKERS_MAX,
+};
 pub use error::DataflowError;

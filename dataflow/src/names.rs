@@ -182,6 +182,22 @@ impl Names {
         }
     }
 
+    /// The number of a segment.
+    pub fn segment_id(&mut self, account: &Arc<str>, segment: &Arc<str>) -> SegmentId {
+        let account = self.account_id(account);
+        SegmentId(self.segments.number(&(account, segment.clone())))
+    }
+
+    /// The number of a metric.
+    pub fn metric_id(&mut self, metric: &Arc<str>) -> MetricId {
+        MetricId(self.metrics.number(metric))
+    }
+
+    /// The texts of groups.
+    pub fn groups(&self) -> GroupTexts {
+        self.groups.clone()
+    }
+
     /// The number of an account.
     pub fn account_id(&mut self, account: &Arc<str>) -> AccountId {
         AccountId(self.accounts.number(account))

@@ -148,6 +148,16 @@ impl AccountPlan {
         AccountPlan { segments, metrics, readers }
     }
 
+    /// In order of their numbers.
+    pub fn segments(&self) -> &[(SegmentId, Clause)] {
+        &self.segments
+    }
+
+    /// In order of their numbers.
+    pub fn metrics(&self) -> &[MetricPlan] {
+        &self.metrics
+    }
+
     /// The definitions that look at events of any of these types; none if there is none.
     pub fn readers(&self, mut events: impl Iterator<Item = EventType>) -> Option<Cow<'_, Readers>> {
         let mut found = events.find_map(|event| self.readers.get(&event)).map(Cow::Borrowed)?;

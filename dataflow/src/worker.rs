@@ -10,11 +10,16 @@ use timely::worker::Worker;
 use crate::error::DataflowError;
 use crate::graph::{Answers, Graph, Shard};
 
-/// The input of one tick for one worker.
-pub struct Order {
-    pub time: u64,
-    pub shard: Shard,
+/// What a worker is told to do.
+pub enum Order {
+    /// Take in its input of one tick.
+    Tick { time: u64, shard: Shard },
+    /// Look something up. Every tick before has been worked off by then.
+    Ask(Question),
 }
+
+/// Carries the way back for its answer.
+type Question = Box<dyn FnOnce(&mut Graph) + Send>;
 
 /// What a worker says.
 enum Report {
@@ -85,6 +90,49 @@ impl Workers {
             .collect()
     }
 
+    /// Puts a question to one worker and waits for the answer.
+    ///
+    /// # Errors
+    /// [`DataflowError::WorkerStopped`].
+    pub fn ask<A: Send + 'static>(
+        &self,
+        worker: usize,
+        question: impl FnOnce(&mut Graph) -> A + Send + 'static,
+    ) -> Result<A, DataflowError> {
+        let answer = self.put(worker, question)?;
+        self.unpark();
+        answer.recv().map_err(|_| DataflowError::WorkerStopped { worker })
+    }
+
+    /// Puts one question to all workers at once and waits for the answers, in order of the workers.
+    ///
+    /// # Errors
+    /// [`DataflowError::WorkerStopped`].
+    pub fn ask_all<A: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Graph) -> A + Clone + Send + 'static,
+    ) -> Result<Vec<A>, DataflowError> {
+        let answers = (0..self.count()).map(|worker| self.put(worker, question.clone()));
+        let answers = answers.collect::<Result<Vec<_>, _>>()?;
+        self.unpark();
+        let stopped = |worker| move |_| DataflowError::WorkerStopped { worker };
+        let all = answers.into_iter().enumerate();
+        all.map(|(worker, answer)| answer.recv().map_err(stopped(worker))).collect()
+    }
+
+    /// A worker that ends drops the question, and with it the sender: nobody waits in vain.
+    fn put<A: Send + 'static>(
+        &self,
+        worker: usize,
+        question: impl FnOnce(&mut Graph) -> A + Send + 'static,
+    ) -> Result<Receiver<A>, DataflowError> {
+        let (reply, answer) = channel();
+        let question = move |graph: &mut Graph| drop(reply.send(question(graph)));
+        let order = Order::Ask(Box::new(question));
+        self.orders[worker].send(order).map_err(|_| DataflowError::WorkerStopped { worker })?;
+        Ok(answer)
+    }
+
     fn unpark(&self) {
         for guard in self.guards.iter().flat_map(|guards| guards.guards()) {
             guard.thread().unpark();
@@ -114,7 +162,8 @@ impl Seat {
         let mut graph = build(worker);
         while !self.stopped() {
             match self.orders.try_recv() {
-                Ok(Order { time, shard }) => {
+                Ok(Order::Ask(question)) => question(&mut graph),
+                Ok(Order::Tick { time, shard }) => {
                     graph.feed(time, shard);
                     while graph.is_behind(time) && !self.stopped() {
                         worker.step_or_park(None);
@@ -151,7 +200,7 @@ mod tests {
     use super::*;
 
     fn orders(times: [u64; 2]) -> Vec<Order> {
-        times.map(|time| Order { time, shard: Shard::default() }).into()
+        times.map(|time| Order::Tick { time, shard: Shard::default() }).into()
     }
 
     #[test]
@@ -163,6 +212,8 @@ mod tests {
         assert_eq!(died, Some(DataflowError::WorkerStopped { worker: 1 }));
         let after = workers.tick(orders([7, 7])).err();
         assert_eq!(after, Some(DataflowError::WorkerStopped { worker: 1 }));
+        let asked = workers.ask_all(|_| ()).err();
+        assert_eq!(asked, Some(DataflowError::WorkerStopped { worker: 1 }));
     }
 
     #[test]

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{get, post};
 use clickhouse::Client;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::desk::Desk;
 use crate::health::Health;
+use crate::problem::Problem;
 use crate::{limit, route};
 
 /// How long a query may take in ClickHouse.
@@ -28,6 +31,7 @@ pub struct AppState {
     pub(crate) health: Health,
     pub(crate) telemetry: Option<PrometheusHandle>,
     pub(crate) queries: Arc<Semaphore>,
+    desk: Option<Desk>,
 }
 
 impl AppState {
@@ -37,17 +41,35 @@ impl AppState {
             .with_setting("max_execution_time", QUERY_TIMEOUT.as_secs().to_string())
             .with_setting("output_format_json_quote_64bit_integers", "0")
             .with_setting("date_time_output_format", "iso");
-        AppState { clickhouse, health, telemetry, queries: Arc::new(Semaphore::new(QUERIES_MAX)) }
+        let queries = Arc::new(Semaphore::new(QUERIES_MAX));
+        AppState { clickhouse, health, telemetry, queries, desk: None }
+    }
+
+    /// With an engine to ask; without, the routes that need one answer 503.
+    pub fn with_desk(self, desk: Desk) -> Self {
+        AppState { desk: Some(desk), ..self }
+    }
+
+    pub(crate) fn desk(&self) -> Result<&Desk, Problem> {
+        self.desk.as_ref().ok_or_else(|| {
+            let detail = "this process runs no engine: ask one that does";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        })
     }
 }
 
 /// The whole API.
 pub fn app(state: AppState) -> Router {
+    let preview =
+        post(route::preview::post).layer(DefaultBodyLimit::max(limit::DEFINITIONS_BYTES_MAX));
     Router::new()
         .route("/livez", get(route::operation::livez))
         .route("/readyz", get(route::operation::readyz))
         .route("/metrics", get(route::operation::metrics))
         .route("/v1/customers/{id}", get(route::customer::get))
+        .route("/v1/definitions", get(route::definition::list))
+        .route("/v1/explain", get(route::explain::get))
+        .route("/v1/preview", preview)
         .fallback(route::unknown)
         .method_not_allowed_fallback(route::method_not_allowed)
         .layer(from_fn(limit::apply))

@@ -9,17 +9,27 @@ use axum::response::{IntoResponse, Response};
 use metrics::{counter, histogram};
 
 use crate::problem::Problem;
+use crate::route::preview;
 
 /// The largest body of a request.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
+/// The largest one with definitions.
+pub(crate) const DEFINITIONS_BYTES_MAX: usize = 1 << 20;
 /// Longer than any query, so that this only ends what hangs elsewhere.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn timeout_of(route: Option<&MatchedPath>) -> Duration {
+    match route.map(MatchedPath::as_str) {
+        Some("/v1/preview") => preview::PATIENCE + REQUEST_TIMEOUT,
+        _ => REQUEST_TIMEOUT,
+    }
+}
 
 /// Ends a request that takes too long; counts and times each by its route, never by its path, which
 /// holds ids.
 pub(crate) async fn apply(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let (started, limit) = (Instant::now(), timeout_of(route.as_ref()));
+    let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let detail = "the request took too long: try again in a moment";

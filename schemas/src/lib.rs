@@ -16,6 +16,7 @@
 //! * [`definition`]: segments and metrics.
 //! * [`fact`]: what an accepted event tells the dataflow.
 //! * [`change`]: what the dataflow tells the world.
+//! * [`preview`] and [`explanation`]: what it answers when it is asked.
 //! * [`view`] and [`row`]: the outputs, their topics, and one file a row type.
 //! * [`topic`]: the topics that an engine needs, and how each is kept.
 
@@ -25,11 +26,13 @@ pub mod change;
 pub mod control;
 pub mod definition;
 mod envelope;
+pub mod explanation;
 pub mod fact;
 pub mod id;
 pub mod identifier;
 mod json;
 mod mask;
+pub mod preview;
 pub mod row;
 mod sanitise;
 mod shape;

@@ -174,6 +174,15 @@ pub fn parse_duration(text: &str) -> Option<Millis> {
     (1..=MAX_DURATION_MS).contains(&ms).then_some(ms)
 }
 
+/// `ms` in the greatest unit that it is a multiple of: the inverse of [`parse_duration`].
+pub fn format_duration(ms: Millis) -> String {
+    let units = [(DAY_MS, "d"), (3_600_000, "h"), (MINUTE_MS, "m"), (1000, "s")];
+    match units.into_iter().find(|(unit_ms, _)| ms % unit_ms == 0) {
+        Some((unit_ms, unit)) => format!("{}{unit}", ms / unit_ms),
+        None => format!("{ms}ms"),
+    }
+}
+
 fn days_in_month(year: i64, month: i64) -> i64 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
@@ -225,8 +234,8 @@ pub mod rfc3339 {
 
 /// Serde for an `Option<Millis>` field that is RFC 3339 or null in JSON.
 pub mod rfc3339_option {
-    use super::{Millis, format_rfc3339};
-    use serde::Serializer;
+    use super::{Millis, format_rfc3339, parse_rfc3339};
+    use serde::{Deserialize, Deserializer, Serializer, de};
 
     /// Writes `ms` as RFC 3339, or null.
     pub fn serialize<S: Serializer>(ms: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -234,6 +243,17 @@ pub mod rfc3339_option {
             Some(ms) => serializer.serialize_str(&format_rfc3339(*ms)),
             None => serializer.serialize_none(),
         }
+    }
+
+    /// Reads RFC 3339, or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Millis>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read = |text: String| {
+            parse_rfc3339(&text).ok_or_else(|| de::Error::custom("not an RFC 3339 date-time"))
+        };
+        text.map(read).transpose()
     }
 }
 

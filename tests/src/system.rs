@@ -45,6 +45,14 @@ impl System {
         self.command().args(arguments).output().context("cebe does not start")
     }
 
+    /// As [`System::cebe`], for commands that ask `engine`.
+    pub fn ask(&self, engine: &Engine, arguments: &[&str]) -> anyhow::Result<Output> {
+        let listen = format!("127.0.0.1:{}", engine.port);
+        let mut command = self.command();
+        command.env("CEBE_HTTP_LISTEN", listen).args(arguments);
+        command.output().context("cebe does not start")
+    }
+
     /// As [`System::cebe`]; anything but success is an error.
     pub fn cebe_ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.cebe(arguments)?;

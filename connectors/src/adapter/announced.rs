@@ -63,7 +63,7 @@ impl Announced {
     }
 }
 
-fn resolve(definitions: &Definitions, judge: &Judge) -> Definitions {
+pub(super) fn resolve(definitions: &Definitions, judge: &Judge) -> Definitions {
     definitions.resolved(
         |event_name| judge.catalogue.group_property(event_name).map(str::to_owned),
         |account_id, name, text| judge.stored_text(account_id, name, text),

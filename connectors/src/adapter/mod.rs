@@ -5,6 +5,7 @@
 //! else. A replay through a new adapter therefore gives the same rows, byte for byte.
 
 mod announced;
+mod asked;
 mod erased;
 mod facts;
 mod ledger;

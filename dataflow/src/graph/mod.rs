@@ -26,11 +26,15 @@ use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::{InputHandleVec, Scope};
 use timely::worker::Worker;
 
-use crate::operator::customers::{Counts, customers};
-use crate::operator::detour::{Leave, detours};
+use crate::operator::Shared;
+use crate::operator::customers::{Counts, Customer, customers};
+use crate::operator::detour::{Leave, Reasons, detours};
 use crate::operator::distinct::distinct;
 use crate::operator::forget::Forgotten;
-use crate::operator::persons::{Context, FinalChange, PersonUpdates, Rates, Wakeup, persons};
+use crate::operator::persons::{
+    Context, FinalChange, PersonUpdates, Persons, Rates, Wakeup, persons,
+};
+use crate::operator::sharded::Sharded;
 use crate::operator::star::Role;
 use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Statement, Weight};
 use crate::view::rate;
@@ -66,8 +70,11 @@ pub struct Answers {
 /// An identifier, when the event happened that names it, and the tenant.
 pub type Named = (Token, Millis, AccountId);
 
+mod asked;
 mod links;
 mod seam;
+
+pub use asked::Holds;
 
 use links::{linked, linked_customers, members};
 use seam::{by_person, forgotten};
@@ -86,7 +93,16 @@ pub struct Graph {
     forgotten: Collected<Reason>,
     totals: Collected<(RateKey, Weight)>,
     wakeup: Wakeup,
+    state: State,
     probe: Handle<u64>,
+}
+
+/// The state of operators, to be read between ticks.
+#[derive(Default)]
+struct State {
+    customers: Shared<Sharded<Subject, Customer>>,
+    detours: Shared<Sharded<Subject, Reasons>>,
+    persons: Shared<Persons>,
 }
 
 impl Graph {
@@ -103,7 +119,8 @@ impl Graph {
         let (namings, naming_rows) = scope.new_collection();
         let (contexts, context_stream) = scope.new_input();
 
-        let counts = customers(statements);
+        let state = State::default();
+        let counts = customers(statements, state.customers.clone());
         let seekers = distinct(named.clone(), "Seekers", 1, |named: &_| *named);
         let held = seekers.map(|(seeker, identifier)| (identifier, Role::Seeks, seeker));
         let held = held.concat(counts.clone().flat_map(|(subject, counts)| match counts {
@@ -141,8 +158,9 @@ impl Graph {
 
         let wakeup = Wakeup::default();
         let updates = Rc::new(RefCell::new(PersonUpdates::default()));
-        let by_person = by_person(facts, event_facts, detours(leaves));
-        let weights = persons(by_person, context_stream, wakeup.clone(), updates.clone());
+        let by_person = by_person(facts, event_facts, detours(leaves, state.detours.clone()));
+        let (people, sink) = (state.persons.clone(), updates.clone());
+        let weights = persons(by_person, context_stream, wakeup.clone(), people, sink);
         let (forgotten, reasons) = collected(identifiers);
         let (totals, total_rows) = collected(rate::totals(weights));
         let probe = Handle::new();
@@ -159,6 +177,7 @@ impl Graph {
             forgotten: reasons,
             totals: total_rows,
             wakeup,
+            state,
             probe,
         }
     }

@@ -9,7 +9,7 @@ use cebe_schemas::time::Millis;
 use differential_dataflow::VecCollection;
 
 use super::sharded::Sharded;
-use super::{by_time, route};
+use super::{Shared, by_time, route};
 use crate::row::{Fact, Member, Statement};
 
 impl Statement {
@@ -107,13 +107,13 @@ impl Statement {
 }
 
 /// What counts of one customer, all of it later than `erased_until_ms`.
-struct Customer {
+pub struct Customer {
     /// Who it is, and when its last event happened.
     known: Option<(Arc<Member>, Millis)>,
     /// Who published its events, each with the last one.
     teams: Vec<(Arc<str>, Millis)>,
     /// Everything else, sorted by what it is about.
-    statements: Vec<Statement>,
+    pub statements: Vec<Statement>,
     erased_until_ms: Millis,
 }
 
@@ -195,16 +195,17 @@ impl Customer {
     }
 }
 
-/// From everything said to what counts. Nothing said is ever retracted.
+/// From everything said to what counts, which `customers` holds. Nothing said is ever retracted.
 pub fn customers<'s>(
     said: VecCollection<'s, u64, (Subject, Statement)>,
+    customers: Shared<Sharded<Subject, Customer>>,
 ) -> VecCollection<'s, u64, (Subject, Counts)> {
-    let mut customers: Sharded<Subject, Customer> = Sharded::default();
     by_time(
         said,
         "Customers",
         |(subject, _)| route(subject),
         move |rows, emit| {
+            let mut customers = customers.borrow_mut();
             for ((subject, statement), _) in rows {
                 let customer = customers.of(&subject).entry(subject).or_default();
                 let emit = &mut |counts, diff| emit((subject, counts), diff);

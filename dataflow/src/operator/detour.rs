@@ -7,7 +7,7 @@ use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 
 use super::sharded::Sharded;
-use super::{by_time, route};
+use super::{Shared, by_time, route};
 
 /// A reason to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,8 +20,9 @@ pub enum Leave {
 
 /// All reasons of one customer.
 #[derive(Default)]
-struct Reasons {
-    to: Option<Subject>,
+pub struct Reasons {
+    /// The person that it belongs to, if not its own.
+    pub to: Option<Subject>,
     /// Each with how often it is said.
     erased: Vec<(Millis, isize)>,
 }
@@ -57,16 +58,17 @@ pub struct Detour {
     pub erased_until_ms: Option<Millis>,
 }
 
-/// One detour for each customer with any reason to leave.
+/// One detour for each customer with any reason to leave, of which `customers` holds all.
 pub fn detours<'s>(
     reasons: VecCollection<'s, u64, (Subject, Leave)>,
+    customers: Shared<Sharded<Subject, Reasons>>,
 ) -> VecCollection<'s, u64, (Subject, Detour)> {
-    let mut customers: Sharded<Subject, Reasons> = Sharded::default();
     by_time(
         reasons,
         "Detours",
         |(subject, _)| route(subject),
         move |mut rows, emit| {
+            let mut customers = customers.borrow_mut();
             consolidate(&mut rows);
             // Who goes to another person leaves the one before first.
             rows.sort_unstable_by_key(|((subject, _), diff)| (*subject, *diff));

@@ -4,7 +4,9 @@
 //! state in sharded maps. An arrangement of the same rows costs a seek and a merge over all history
 //! at each tick.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use differential_dataflow::hashable::Hashable;
@@ -24,6 +26,9 @@ pub mod persons;
 pub mod sharded;
 pub mod sole;
 pub mod star;
+
+/// The state of an operator that its worker can read between ticks.
+pub type Shared<T> = Rc<RefCell<T>>;
 
 /// Where a key lives. The same for arrangements and for us: most rows then stay on their worker.
 pub fn route<K: std::hash::Hash>(key: &K) -> u64 {

@@ -28,6 +28,16 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
         &mut self.0[(route(key) >> 48) as usize % SHARDS]
     }
 
+    /// The value of `key`.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.0[(route(key) >> 48) as usize % SHARDS].get(key)
+    }
+
+    /// The pieces from number `from` on.
+    pub fn pieces(&self, from: usize) -> &[Shard<K, V>] {
+        self.0.get(from..).unwrap_or_default()
+    }
+
     /// All entries, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.0.iter_mut().flatten()

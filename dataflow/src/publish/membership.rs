@@ -16,6 +16,11 @@ impl Memberships {
         version
     }
 
+    /// The version by which the person entered; none: it does not belong.
+    pub fn version(&self, segment: SegmentId, customer: &Arc<str>) -> Option<u32> {
+        self.0.get(&(segment, customer.clone())).copied()
+    }
+
     /// The person exits; the version by which it had entered.
     pub fn exit(&mut self, segment: SegmentId, customer: &Arc<str>) -> u32 {
         self.0.remove(&(segment, customer.clone())).unwrap_or_default()

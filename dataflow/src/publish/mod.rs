@@ -17,10 +17,12 @@ use crate::row::{AccountId, Answer, Quarantined, RateKey, Reason, SegmentId, Wei
 mod lineage;
 mod membership;
 mod net;
+mod value;
 
 use lineage::{Canonical, Lineage, Moves};
 pub use membership::Memberships;
 use net::{Net, Turn, Update, erased, moves, multiplicity, net, turn};
+pub use value::Values;
 
 /// The updates of all workers between two ticks, in any order.
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl Updates {
         time: u64,
         names: &mut Names,
         members: &mut Memberships,
+        values: &mut Values,
         mut new: Option<(u64, &Definitions)>,
     ) -> Result<Vec<Moment>, DataflowError> {
         self.reasons.sort_unstable_by(|a, b| (a.1, &a.0.0, a.0.1).cmp(&(b.1, &b.0.0, b.0.1)));
@@ -76,7 +79,7 @@ impl Updates {
                 (now.final_changes, now.rates) =
                     (take(&mut self.final_changes), take(&mut self.rates));
             }
-            let moment = moment(now, names, members)?;
+            let moment = moment(now, names, members, values)?;
             moments.extend((!moment.changes.is_empty()).then_some(moment));
             if at == time {
                 return Ok(moments);
@@ -100,7 +103,12 @@ fn split_time<D>(updates: &[Update<D>], time: u64) -> (&[Update<D>], &[Update<D>
     updates.split_at(updates.partition_point(|(_, at, _)| *at <= time))
 }
 
-fn moment(now: Now, names: &mut Names, members: &mut Memberships) -> Result<Moment, DataflowError> {
+fn moment(
+    now: Now,
+    names: &mut Names,
+    members: &mut Memberships,
+    values: &mut Values,
+) -> Result<Moment, DataflowError> {
     let Now { t_ms, reasons, totals, final_changes, rates: mut moved } = now;
     let net = net(reasons, t_ms)?;
     let moves = moves(&net);
@@ -115,7 +123,7 @@ fn moment(now: Now, names: &mut Names, members: &mut Memberships) -> Result<Mome
     for (key, cause) in moved {
         let from = totals.partition_point(|((k, _), _, _)| *k < key);
         let to = totals.partition_point(|((k, _), _, _)| *k <= key);
-        changes.extend(metric(key, &totals[from..to], cause, t_ms, names)?);
+        changes.extend(metric(key, &totals[from..to], cause, t_ms, names, values)?);
     }
     changes.sort_unstable();
     Ok(Moment { t_ms, changes })
@@ -276,6 +284,7 @@ fn metric(
     cause: Cause,
     t_ms: Millis,
     names: &mut Names,
+    values: &mut Values,
 ) -> Result<Option<Change>, DataflowError> {
     let (mut old, mut new) = (Rate::default(), Rate::default());
     for ((_, (numerator, denominator)), _, diff) in totals {
@@ -293,6 +302,7 @@ fn metric(
     if old == new {
         return Ok(None);
     }
+    values.set(key, new);
     let group = key.group;
     let unnamed = DataflowError::UnnamedGroup { group: group.0, t_ms };
     Ok(Some(Change::Metric {

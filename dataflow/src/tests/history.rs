@@ -120,6 +120,11 @@ pub fn subject((account, customer): Who) -> Subject {
     key().subject(ACCOUNTS[account], CUSTOMERS[customer])
 }
 
+/// Account and customer as published.
+pub fn named((account, customer): Who) -> (&'static str, &'static str) {
+    (ACCOUNTS[account], CUSTOMERS[customer])
+}
+
 fn known(who: Who, occurred_at_ms: Millis, by: Option<Who>) -> Known {
     Known {
         subject: subject(who),

@@ -12,7 +12,7 @@ use super::history::{START_MS, Step, Tick, Writer, history};
 use crate::Dataflow;
 use crate::oracle::Oracle;
 
-fn next_time(last: Millis, step: Step, wakeup: Option<Millis>) -> Millis {
+pub fn next_time(last: Millis, step: Step, wakeup: Option<Millis>) -> Millis {
     match step {
         Step::Ms(ms) => last + ms,
         Step::Wakeup(offset) => {

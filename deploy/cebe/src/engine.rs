@@ -23,6 +23,7 @@ use cebe_schemas::verdict::Judge;
 
 use crate::command::now_ms;
 use crate::config::Config;
+use crate::desk::Clerk;
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
@@ -44,12 +45,13 @@ pub struct Engine {
     adapter: Adapter<DiskKeyIndex>,
     dataflow: Dataflow,
     publisher: Publisher,
+    clerk: Clerk,
     next_wakeup_ms: Option<Millis>,
 }
 
 impl Engine {
     /// Takes over the log of bindings, or finds that another engine is running.
-    pub fn start(config: Config) -> anyhow::Result<Engine> {
+    pub fn start(config: Config, clerk: Clerk) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
         let entry = BindingLogOptions {
@@ -68,7 +70,8 @@ impl Engine {
         let dataflow = Dataflow::start(config.engine.workers as usize)?;
         let source = Source::open(&kafka, SourceOptions::default())?;
         tracing::info!(engine = log.engine(), "engine has taken over");
-        Ok(Engine { config, log, source, adapter, dataflow, publisher, next_wakeup_ms: None })
+        let next_wakeup_ms = None;
+        Ok(Engine { config, log, source, adapter, dataflow, publisher, clerk, next_wakeup_ms })
     }
 
     /// Works through all bindings there are. What was published is compared, the rest published.
@@ -103,13 +106,15 @@ impl Engine {
         Ok(self.source.go_live(self.log.chain().positions())?)
     }
 
-    /// Binds and publishes until `stop`.
+    /// Binds and publishes until `stop`, and answers inquiries in between.
     pub fn run(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         let limits =
             Limits { records: self.config.engine.tick_records_max as usize, bytes: TICK_BYTES_MAX };
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
+        self.clerk.open();
         while !stop.load(Ordering::Relaxed) {
+            self.clerk.serve(&self.adapter, &mut self.dataflow)?;
             self.source.fill(self.wait())?;
             while let Some(left) = tick_min.checked_sub(last.elapsed()) {
                 std::thread::sleep(left);
@@ -161,6 +166,9 @@ impl Engine {
     }
 
     fn wait(&self) -> Duration {
+        if self.clerk.is_busy() {
+            return Duration::ZERO;
+        }
         let left_ms = self.next_wakeup_ms.map(|due| due.saturating_sub(now_ms()).max(0) as u64);
         left_ms.map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE))
     }

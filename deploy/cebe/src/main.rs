@@ -1,7 +1,9 @@
 //! `cebe`: the engine, its migrations and its operators' commands, in one binary.
 
+mod client;
 mod command;
 mod config;
+mod desk;
 mod engine;
 mod eval;
 mod logging;
@@ -42,7 +44,7 @@ enum Command {
     /// List sources, and turn their ingestion on or off while the engine runs.
     #[command(subcommand)]
     Source(command::source::Source),
-    /// Put or remove a segment while the engine runs.
+    /// Put, preview or remove a segment while the engine runs.
     #[command(subcommand)]
     Segment(command::segment::Segment),
     Replay(command::replay::Args),
@@ -51,6 +53,8 @@ enum Command {
     Schema(command::schema::Schema),
     /// Say what the engine would make of a file of events: no Kafka, no ClickHouse, no settings.
     Eval(command::eval::Args),
+    /// Say why a customer belongs to a segment, or does not: clause by clause, with the events.
+    Explain(command::explain::Args),
     /// Compare every table and every feed with what the bound input gives, evaluated again.
     Verify(command::verify::Args),
     /// Print the settings in force, secrets left out.
@@ -78,6 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => command::replay::run(config, args),
         Command::Schema(schema) => command::schema::run(&config, schema),
         Command::Eval(args) => command::eval::run(&config, &args),
+        Command::Explain(args) => command::explain::run(&config, &args),
         Command::Verify(args) => command::verify::run(&config, &args),
         Command::Config => {
             print!("{}", config.without_secrets()?);

@@ -8,11 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::checked;
 use crate::app::{AppState, QUERY_TIMEOUT};
 use crate::problem::Problem;
-
-/// Ids have at most 64 bytes (product §9.1).
-const ID_BYTES_MAX: usize = 64;
 
 #[derive(Deserialize)]
 pub(crate) struct Parameters {
@@ -50,10 +48,7 @@ pub(crate) async fn get(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "missing_parameter", detail));
     };
     for (name, value) in [("account_id", &account_id), ("id", &id)] {
-        if value.is_empty() || value.len() > ID_BYTES_MAX {
-            let detail = format!("{name} has {} bytes: give 1 to {ID_BYTES_MAX}", value.len());
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail));
-        }
+        checked(name, value)?;
     }
     let row = timeout(QUERY_TIMEOUT, person(&state, &account_id, &id))
         .await

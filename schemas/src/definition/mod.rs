@@ -5,6 +5,7 @@
 //! * `selector`: which events count; to the dataflow, an event type.
 //! * `metric`: rates, those that are shipped among them.
 //! * `resolve`: definitions in terms of what is stored.
+//! * `shown`: clauses as authors write them.
 //! * `selectors`: the facts that an event leaves beside its own.
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ mod predicate;
 mod resolve;
 mod selector;
 mod selectors;
+mod shown;
 #[cfg(test)]
 mod tests;
 

@@ -105,7 +105,7 @@ pub fn ac1_live_update(system: &System) -> anyhow::Result<()> {
     engine.stop()
 }
 
-fn put_segment(system: &System, segment: &Value) -> anyhow::Result<()> {
+pub(crate) fn put_segment(system: &System, segment: &Value) -> anyhow::Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), segment.to_string())?;
     let path = file.path().to_string_lossy().into_owned();

@@ -17,17 +17,21 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Operator;
 
-use super::{Pending, complete, route};
+use super::{Pending, Shared, complete, route};
 use crate::plan::Plan;
 use crate::row::{Answer, Fact, RateKey, Reason, Weight};
 
+mod explain;
 mod happen;
 mod person;
+mod preview;
 mod standing;
 mod state;
 
+pub use explain::Told;
 pub use happen::{FinalChange, Rates, What};
-use state::Persons;
+pub use preview::{Compared, Differences};
+pub use state::Persons;
 
 /// The least wake-up of a worker, for the worker to read.
 pub type Wakeup = Rc<Cell<Option<u64>>>;
@@ -122,11 +126,12 @@ impl Batch {
 /// From (person, fact) to what is true of each person, as exact differences: first what the passing
 /// of time changes, each at its own logical time, then what the facts of a time change. They go to
 /// `updates`, but for the weight of each person in each rate. `wakeup` always has the least wake-up of
-/// this worker.
+/// this worker, and `people` its persons.
 pub fn persons<'s>(
     facts: VecCollection<'s, u64, (Subject, Fact)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
     wakeup: Wakeup,
+    people: Shared<Persons>,
     updates: Rc<RefCell<PersonUpdates>>,
 ) -> VecCollection<'s, u64, RateKey, Weight> {
     let pact = Exchange::new(|((person, _), _, _): &((Subject, Fact), u64, isize)| route(person));
@@ -137,8 +142,8 @@ pub fn persons<'s>(
         "Persons",
         |_, _| {
             let mut pending = Pending::<Batch>::new();
-            let mut persons = Persons::default();
             move |(facts, facts_frontier), (contexts, contexts_frontier), output| {
+                let mut persons = people.borrow_mut();
                 facts.for_each(|capability, rows| {
                     pending.hold(capability.retain_least(0));
                     for (fact, time, diff) in rows.drain(..) {

@@ -64,6 +64,27 @@ impl Person {
             && events.is_empty()
     }
 
+    /// What it is judged by under `plan`.
+    pub fn known<'a>(&'a self, plan: &'a Plan) -> Known<'a> {
+        Known {
+            attributes: &self.attributes,
+            assertions: &self.assertions,
+            events: &self.events,
+            groups: &plan.groups,
+            retention: plan.retention,
+        }
+    }
+
+    /// How many events it has.
+    pub fn events_held(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Its customers that are kept from being linked.
+    pub fn quarantined(&self) -> &[Quarantined] {
+        &self.quarantined
+    }
+
     /// What is true of it at `time`, but for its members. Its profile is looked at only as part of
     /// the `whole`.
     pub fn standing(&self, plan: &Plan, time: u64, whole: bool) -> Standing {
@@ -87,17 +108,6 @@ impl Person {
             // Whatever a definition says, nobody is woken twice for one time.
             next_change: next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > time),
             canonical: Some(canonical.clone()),
-        }
-    }
-
-    /// What it is judged by.
-    pub fn known<'p>(&'p self, plan: &'p Plan) -> Known<'p> {
-        Known {
-            attributes: &self.attributes,
-            assertions: &self.assertions,
-            events: &self.events,
-            groups: &plan.groups,
-            retention: plan.retention,
         }
     }
 

@@ -11,6 +11,7 @@ use hashbrown::HashSet;
 
 use super::happen::{Happened, Scratch};
 use super::person::Person;
+use super::preview::Scan;
 use super::standing::{publish, publish_members};
 use super::{Batch, Context, Emit};
 use crate::operator::sharded::Sharded;
@@ -20,11 +21,13 @@ use crate::row::{AccountId, Answer, Fact, Member};
 /// The persons, and when each of them has to be looked at again.
 #[derive(Default)]
 pub struct Persons {
-    people: Sharded<Subject, Person>,
+    pub(super) people: Sharded<Subject, Person>,
     due: BTreeSet<(u64, Subject)>,
     /// At the present time.
     woken: HashSet<Subject>,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
+    /// The preview under way.
+    pub(super) scan: Option<Box<Scan>>,
     scratch: Scratch,
 }
 
@@ -35,7 +38,7 @@ impl Persons {
     }
 
     /// Lets `time` come. No earlier wake-up may be left.
-    pub fn wake(&mut self, time: u64, emit: &mut Emit) {
+    pub(super) fn wake(&mut self, time: u64, emit: &mut Emit) {
         self.woken.clear();
         while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= time) {
             self.due.pop_first();
@@ -52,8 +55,9 @@ impl Persons {
     }
 
     /// Takes in what arrived for `time`, after [`Persons::wake`].
-    pub fn take_in(&mut self, time: u64, mut batch: Batch, emit: &mut Emit) {
+    pub(super) fn take_in(&mut self, time: u64, mut batch: Batch, emit: &mut Emit) {
         let context = batch.context.take().unwrap_or_default();
+        self.scan.take_if(|_| context.plan.is_some());
         if let Some(plan) = context.plan.as_ref().filter(|_| context.is_first) {
             self.plan = plan.clone();
         }
@@ -94,6 +98,9 @@ impl Persons {
         context: &Context,
         emit: &mut Emit,
     ) {
+        if let Some(scan) = &mut self.scan {
+            scan.touch(id);
+        }
         let shard = self.people.of(&id);
         let person = shard.entry(id).or_default();
         let cause = context.cause(person.subjects());
@@ -116,6 +123,9 @@ impl Persons {
         context: &Context,
         emit: &mut Emit,
     ) {
+        if let Some(scan) = &mut self.scan {
+            scan.touch(id);
+        }
         let shard = self.people.of(&id);
         let person = shard.entry(id).or_default();
         let whole = !facts.is_empty();

@@ -1,6 +1,7 @@
 //! Everything that is true of one person, from what is known of it, by one pure function.
 //!
-//! * `segment`: whether a clause is true, and until when it surely stays so.
+//! * `segment`: whether a clause is true, and until when it surely stays so. It tells an `observer`,
+//!   of which `explain` is one.
 //! * `rate`: the groups that a person was touched by, and those that it answered.
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use cebe_schemas::time::{Millis, Retention};
 use crate::plan::{AccountPlan, GroupTexts, Readers};
 use crate::row::{Assertion, MetricId, SegmentId};
 
+pub mod explain;
+mod observer;
 #[cfg(test)]
 pub mod oracle;
 mod rate;
@@ -37,15 +40,25 @@ pub struct Known<'a> {
 impl Known<'_> {
     /// The value of an attribute: the last one of all members, unless it was cleared.
     pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {
+        self.statement(name)?.value.as_deref()
+    }
+
+    /// The last statement of all members about an attribute.
+    pub fn statement(&self, name: &str) -> Option<&AttributeFact> {
         let to = self.attributes.partition_point(|fact| &*fact.name <= name);
         let last = self.attributes[..to].last().filter(|fact| &*fact.name == name)?;
-        last.value.as_deref()
+        Some(last)
     }
 
     /// Whether the last statement of all members asserts a segment.
     pub fn is_asserted(&self, segment_id: &str) -> bool {
+        self.assertion(segment_id).is_some_and(|last| last.entered)
+    }
+
+    /// The last statement of all members about a segment.
+    pub fn assertion(&self, segment_id: &str) -> Option<&Assertion> {
         let same = |assertion: &&Arc<Assertion>| &*assertion.segment_id == segment_id;
-        self.assertions.iter().rfind(same).is_some_and(|last| last.entered)
+        self.assertions.iter().rfind(same).map(|last| &**last)
     }
 
     /// Segments that the last statement of all members asserts, in no order.

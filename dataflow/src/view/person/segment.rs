@@ -5,6 +5,7 @@ use cebe_schemas::fact::EventFact;
 use cebe_schemas::id::Group;
 use cebe_schemas::time::Millis;
 
+use super::observer::{Observer, Period};
 use super::{Known, Selected, of_group, sooner};
 
 /// Whether `clause` is true at `now`, and a time up to which that does not change by itself.
@@ -13,36 +14,55 @@ use super::{Known, Selected, of_group, sooner};
 /// some of their clauses (a false one, a true one), the greatest time of those, since all of them
 /// have to change first; or else the least time of all clauses. `None`: it never changes.
 pub fn holds(clause: &Clause, known: &Known, now: Millis) -> (bool, Option<Millis>) {
-    match clause {
-        Clause::All(all) => combined(all, false, known, now),
-        Clause::Any(any) => combined(any, true, known, now),
+    judge(clause, known, now, &mut ())
+}
+
+/// As [`holds`], observed.
+pub fn judge<O: Observer>(
+    clause: &Clause,
+    known: &Known,
+    now: Millis,
+    observer: &mut O,
+) -> (bool, Option<Millis>) {
+    observer.begin();
+    let (holds, until) = match clause {
+        Clause::All(all) => combined(all, false, known, now, observer),
+        Clause::Any(any) => combined(any, true, known, now, observer),
         Clause::Not(inner) => {
-            let (holds, until) = holds(inner, known, now);
+            let (holds, until) = judge(inner, known, now, observer);
             (!holds, until)
         }
         Clause::Attribute { name, test } => {
             (test.holds(known.attribute(name).map(|value| value.value())), None)
         }
-        Clause::Did(it) => did(it, known, now),
-        Clause::InSegment { segment_id, defined } => match defined {
-            _ if known.is_asserted(segment_id) => (true, None),
-            Some(defined) => holds(defined, known, now),
-            None => (false, None),
-        },
-    }
+        Clause::Did(it) => did(it, known, now, observer),
+        Clause::InSegment { segment_id, defined } => {
+            let is_asserted = known.is_asserted(segment_id);
+            let looked_at = defined.as_ref().filter(|_| !is_asserted || O::WHOLE);
+            match looked_at.map(|defined| judge(defined, known, now, observer)) {
+                Some(by_definition) if !is_asserted => by_definition,
+                _ => (is_asserted, None),
+            }
+        }
+    };
+    observer.end(clause, holds, until);
+    (holds, until)
 }
 
 /// `decisive` if that is what any of `clauses` is.
-fn combined(
+fn combined<O: Observer>(
     clauses: &[Clause],
     decisive: bool,
     known: &Known,
     now: Millis,
+    observer: &mut O,
 ) -> (bool, Option<Millis>) {
+    let mut is_decided_for_ever = false;
     let mut decided_until = None;
     let mut soonest = None;
     for clause in clauses {
-        match holds(clause, known, now) {
+        match judge(clause, known, now, observer) {
+            (value, None) if value == decisive && O::WHOLE => is_decided_for_ever = true,
             (value, None) if value == decisive => return (decisive, None),
             (value, Some(until)) if value == decisive => {
                 decided_until = decided_until.max(Some(until));
@@ -51,15 +71,23 @@ fn combined(
         }
     }
     match decided_until {
+        _ if is_decided_for_ever => (decisive, None),
         Some(until) => (decisive, Some(until)),
         None => (!decisive, soonest),
     }
 }
 
-/// When an event counts: from the first on, and until the second comes.
-type Period = (Millis, Option<Millis>);
+/// Whether a period comes to anything, at `now` or later.
+pub fn is_ahead((from, until): Period, now: Millis) -> bool {
+    until.is_none_or(|until| until > now.max(from))
+}
 
-fn did(did: &Did, known: &Known, now: Millis) -> (bool, Option<Millis>) {
+fn did<O: Observer>(
+    did: &Did,
+    known: &Known,
+    now: Millis,
+    observer: &mut O,
+) -> (bool, Option<Millis>) {
     let first = Selected::new(&did.event, known);
     let until = |event: &EventFact| {
         let t = event.occurred_at_ms;
@@ -71,11 +99,23 @@ fn did(did: &Did, known: &Known, now: Millis) -> (bool, Option<Millis>) {
     };
     let mut counted = Counted::new(now);
     match &did.then {
-        None => first.events.iter().for_each(|e| counted.add((e.occurred_at_ms, until(e)))),
+        None => first.events.iter().for_each(|event| {
+            observer.event(event);
+            let period = (event.occurred_at_ms, until(event));
+            observer.period(period);
+            counted.add(period);
+        }),
         Some(then) => {
             let followers = Followers::new(then, Selected::new(&then.event, known));
             for event in first.events {
-                followers.periods(event, until(event), &mut |period| counted.add(period));
+                observer.event(event);
+                if O::WHOLE {
+                    followers.in_time(event).for_each(|at| observer.follower(at));
+                }
+                followers.periods(event, until(event), &mut |period| {
+                    observer.period(period);
+                    counted.add(period);
+                });
             }
         }
     }
@@ -97,10 +137,11 @@ impl Counted {
         Counted { now, count: 0, ends: Vec::new(), later: Vec::new() }
     }
 
-    fn add(&mut self, (from, until): Period) {
-        if until.is_some_and(|until| until <= self.now.max(from)) {
+    fn add(&mut self, period: Period) {
+        if !is_ahead(period, self.now) {
             return;
         }
+        let (from, until) = period;
         if from <= self.now {
             self.count += 1;
             self.ends.extend(until);
@@ -156,14 +197,22 @@ impl<'a> Followers<'a> {
         if self.then.same_group && event.group == Group::NONE {
             return;
         }
-        let t = event.occurred_at_ms;
-        let last = self.then.within_ms.and_then(|width| t.checked_add(width));
-        let following = self.after(event).take_while(|next| last.is_none_or(|last| *next <= last));
         if self.then.is_missing {
-            self.missing(last, following, until, push);
+            self.missing(self.last(event), self.in_time(event), until, push);
         } else {
-            self.present(following, until, push);
+            self.present(self.in_time(event), until, push);
         }
+    }
+
+    /// The last time at which something can follow `event`.
+    fn last(&self, event: &EventFact) -> Option<Millis> {
+        self.then.within_ms.and_then(|width| event.occurred_at_ms.checked_add(width))
+    }
+
+    /// The times of what follows `event`, sorted.
+    fn in_time(&self, event: &EventFact) -> impl Iterator<Item = Millis> {
+        let last = self.last(event);
+        self.after(event).take_while(move |next| last.is_none_or(|last| *next <= last))
     }
 
     /// From the first that follows on, until all that follow have left.

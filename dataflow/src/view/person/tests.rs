@@ -16,6 +16,8 @@ use super::{Known, Truth, evaluate};
 use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan, day_group};
 use crate::row::{Assertion, MetricId, SegmentId};
 
+mod explain;
+
 const NAMES: [&str; 2] = ["a", "b"];
 const TEXTS: [&str; 4] = ["", "b-9", "b-10", "b-11"];
 /// Times are in 0..40 and widths below 25, in units: nothing changes by itself from here on.

@@ -1,7 +1,9 @@
 //! One file a subcommand, and what several of them need.
 
 pub mod eval;
+pub mod explain;
 pub mod migrate;
+pub mod preview;
 pub mod replay;
 pub mod run;
 pub mod schema;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use cebe_connectors::loader::{self, Loader, LoaderConfig};
+use cebe_query::desk::{Desk, Inquiries};
 use cebe_query::health::Health;
 use cebe_query::{AppState, app, serve, telemetry};
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::desk::Clerk;
 use crate::engine::Engine;
 use crate::logging;
 
@@ -34,14 +36,15 @@ pub fn run(config: Config, _: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("the http runtime does not start")?;
     let client = config.clickhouse_client().with_database(&config.clickhouse.database);
-    let state = AppState::new(client, health.clone(), Some(telemetry));
+    let (desk, inquiries) = Desk::new();
+    let state = AppState::new(client, health.clone(), Some(telemetry)).with_desk(desk);
     let listener = runtime
         .block_on(TcpListener::bind(&config.http.listen))
         .with_context(|| format!("http.listen {}", config.http.listen))?;
     tracing::info!(address = %listener.local_addr()?, "http api listens");
 
     let (shutdown, stopping) = watch::channel(false);
-    let parts = Parts::start(&config, &health, stopping.clone())?;
+    let parts = Parts::start(&config, &health, inquiries, stopping.clone())?;
     let outcome = runtime.block_on(async {
         let mut stop = stopping.clone();
         let server = tokio::spawn(serve(listener, app(state), async move {
@@ -74,6 +77,7 @@ impl Parts {
     fn start(
         config: &Config,
         health: &Health,
+        inquiries: Inquiries,
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Parts> {
         let loader = LoaderConfig::new(
@@ -86,7 +90,7 @@ impl Parts {
         let (config, stopped, health) = (config.clone(), stop.clone(), health.clone());
         let engine = std::thread::Builder::new()
             .name("cebe-engine".into())
-            .spawn(move || run_engine(config, &stopped, &health))?;
+            .spawn(move || run_engine(config, Clerk::new(inquiries), &stopped, &health))?;
         Ok(Parts { stop, engine, loader })
     }
 
@@ -110,8 +114,13 @@ impl Parts {
     }
 }
 
-fn run_engine(config: Config, stop: &AtomicBool, health: &Health) -> anyhow::Result<()> {
-    let mut engine = Engine::start(config)?;
+fn run_engine(
+    config: Config,
+    clerk: Clerk,
+    stop: &AtomicBool,
+    health: &Health,
+) -> anyhow::Result<()> {
+    let mut engine = Engine::start(config, clerk)?;
     health.set("engine", Err("replaying".into()));
     engine.replay(stop)?;
     health.set("engine", Ok(()));

@@ -18,6 +18,8 @@ pub enum Segment {
         /// "when": {"did": "broadcast.replied", "at_least": 2, "within": "30d"}}.
         file: PathBuf,
     },
+    /// Say who would enter and leave, and which rates would move, were definitions put in force.
+    Preview(super::preview::Args),
     /// Remove a segment: its members exit.
     Remove {
         /// The tenant.
@@ -38,6 +40,7 @@ pub fn run(config: Config, segment: Segment) -> anyhow::Result<ExitCode> {
                 serde_json::from_str(&text).with_context(|| format!("{shown}: not JSON"))?;
             json!({ "segments": [definition] })
         }
+        Segment::Preview(args) => return super::preview::run(&config, &args),
         Segment::Remove { account, segment } => {
             json!({ "remove_segments": [{ "account_id": account, "segment_id": segment }] })
         }

@@ -3,7 +3,8 @@
 //!
 //! * [`bound`]: ticks as a file: what an engine has bound.
 //! * [`mod@line`] and [`lines`]: a file of events as ticks.
-//! * [`Evaluation`]: a tick in, its rows out.
+//! * [`Evaluation`]: a tick in, its rows out; it answers as an engine does.
+//! * [`reading`]: a whole file, evaluated.
 //! * [`views`]: rows folded into what the analysts' views hold; pure. [`rows`]: their columns.
 //! * [`files`]: the views as files.
 
@@ -11,20 +12,27 @@ pub mod bound;
 pub mod files;
 pub mod line;
 pub mod lines;
+pub mod reading;
 pub mod rows;
 mod tick;
 pub mod views;
 
+use anyhow::bail;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::kafka::Topics;
 use cebe_connectors::key_index::memory::MemoryKeyIndex;
 use cebe_connectors::out::change_row::from_change;
-use cebe_dataflow::Dataflow;
+use cebe_dataflow::{Dataflow, PreviewStep};
 use cebe_schemas::change::Moment;
 use cebe_schemas::control::ControlState;
 use cebe_schemas::definition::Definitions;
+use cebe_schemas::explanation::Explanation;
+use cebe_schemas::preview::Preview;
 use cebe_schemas::row::Row;
+use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
+
+use crate::desk::{explain, preview};
 
 pub use tick::Tick;
 
@@ -62,6 +70,22 @@ impl Evaluation {
             rows.extend(changes.into_iter().map(|change| from_change(change, t_ms, keys)));
         }
         Ok(rows)
+    }
+
+    /// What the definitions of `document` would change, each list cut to `limit`.
+    pub fn preview(&mut self, document: &[u8], limit: usize) -> anyhow::Result<Preview> {
+        let definitions = preview::definitions(&self.adapter, document)?;
+        self.dataflow.begin_preview(&definitions, Millis::MAX)?;
+        match self.dataflow.continue_preview(usize::MAX)? {
+            PreviewStep::Done(found) => Ok(found.report(limit)),
+            PreviewStep::Left(_) | PreviewStep::Dropped => bail!("the preview did not end"),
+        }
+    }
+
+    /// Why a customer belongs to a segment, or does not: account, customer, segment. The events are
+    /// found by the caller.
+    pub fn explain(&mut self, ids: [&str; 3]) -> anyhow::Result<(Box<Explanation>, Vec<String>)> {
+        Ok(explain::explain(&self.adapter, &mut self.dataflow, ids)??)
     }
 
     /// The control state after the last tick.
