@@ -89,9 +89,15 @@ fn changes() -> Vec<Change> {
             until_ms: T - 50,
             erased: true,
         },
-        Change::Forgotten { account_id: account_id.clone(), token: Token(1), until_ms: -1, erased: false },
+        Change::Forgotten {
+            account_id: account_id.clone(),
+            token: Token(1),
+            until_ms: -1,
+            erased: false,
+        },
     ];
-    for (n, customer) in ["7", "8", "", "kü\"\\\n", "1048576", "12", "13"].into_iter().enumerate() {
+    for (n, customer) in ["7", "8", "", "kü\"\\\n", "1048576", "12", "13"].into_iter().enumerate()
+    {
         let (account_id, customer_id): (Arc<str>, Arc<str>) = (account_id.clone(), customer.into());
         let (n, even) = (n as i64, n % 2 == 0);
         let rate = |n: i64| Rate { numerator: n as u64, denominator: 3 * (n as u64 % 3) };
