@@ -16,31 +16,40 @@ pub(crate) fn write_texts<'t>(texts: impl IntoIterator<Item = &'t str>, out: &mu
 
 /// Appends `text` as a string.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if !matches!(byte, b'"' | b'\\' | ..0x20) {
-            continue;
-        }
-        out.extend_from_slice(&text.as_bytes()[plain..at]);
-        plain = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => {
-                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    // Most texts are plain, and those that are not are mostly JSON in JSON, full of quotes.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        out.reserve(2 * text.len());
+        for byte in text.bytes() {
+            match is_plain(byte) {
+                true => out.push(byte),
+                false => escape(byte, out),
             }
         }
     }
-    out.extend_from_slice(&text.as_bytes()[plain..]);
     out.push(b'"');
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+fn escape(byte: u8, out: &mut Vec<u8>) {
+    out.push(b'\\');
+    match byte {
+        0x08 => out.push(b'b'),
+        0x0c => out.push(b'f'),
+        b'\n' => out.push(b'n'),
+        b'\r' => out.push(b'r'),
+        b'\t' => out.push(b't'),
+        ..0x20 => {
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+            out.extend_from_slice(&[b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        }
+        _ => out.push(byte),
+    }
 }
 
 /// Appends whatever serde can write.
