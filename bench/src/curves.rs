@@ -134,7 +134,7 @@ fn measure(options: &Options, point: &Point) -> anyhow::Result<(Singles, Load)> 
     let mut pipeline = Pipeline::start(control, options.workers, START_MS - 1)?;
     let mut source = Source::seeded(Seeded { customers: point.customers, moving_from: None });
     Load::run(&mut pipeline, &mut source, point.events, LOAD_BATCH)?;
-    let singles = Singles::run(&mut pipeline, &mut source, options.probes, false)?;
+    let singles = Singles::run(&mut pipeline, &mut source, options.probes, None)?;
     let thousands = Load::run(&mut pipeline, &mut source, 20_000, 1_000)?;
     pipeline.shutdown();
     Ok((singles, thousands))

@@ -59,6 +59,12 @@ fn status_bytes(name: &str) -> anyhow::Result<u64> {
     Ok(kib.parse::<u64>()? * 1024)
 }
 
+/// The machine's load average over the last minute.
+pub fn load_average() -> anyhow::Result<String> {
+    let averages = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(averages.split(' ').next().unwrap_or_default().to_owned())
+}
+
 /// What something took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {

@@ -19,7 +19,7 @@ use crate::json::{Member, Node};
 
 /// The sanitised copy of (masked) properties: the text of a JSON object, keys sorted.
 pub(crate) fn properties(members: &[Member]) -> String {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(40 * members.len() + 2);
     object(members, &mut out);
     into_text(out)
 }

@@ -90,7 +90,7 @@ fn check_text(source: &str, payload: &str, expect: &str) {
 #[test]
 fn a_valid_event_is_read_whole() {
     let event = valid(sent(json!({"team_id": "team-3", "extra": 1})));
-    assert_eq!(event.account_id, "acc-17");
+    assert_eq!(&*event.account_id, "acc-17");
     assert_eq!(event.team_id.as_deref(), Some("team-3"));
     assert_eq!((&*event.source_module, &*event.event_name), ("broadcast", "broadcast.sent"));
     assert_eq!((event.schema_version, &*event.idempotency_key), (1, "key"));

@@ -16,7 +16,7 @@ const fn column(name: &'static str, meaning: &'static str, cell: fn(&Value) -> S
 }
 
 /// All of them, in order.
-pub const COLUMNS: [Column; 21] = [
+pub const COLUMNS: [Column; 22] = [
     column("events", "events in the load, duplicates included", |row| whole(&row["events"])),
     column("batch", "events in a tick of the load", |row| whole(&row["batch"])),
     column("workers", "threads of the dataflow", |row| whole(&row["workers"])),
@@ -27,12 +27,12 @@ pub const COLUMNS: [Column; 21] = [
     ),
     column(
         "clock",
-        "moving: single events come 30 days after the load begins, a second apart, when windows of \
-         the load end",
+        "moving: single events come a second apart, when the 30-day windows of the middle of the load \
+         end",
         |row| if row["clock"] == true { "moving".into() } else { "still".into() },
     ),
     column(
-        "/s",
+        "events/s",
         "events a second of time on the wall, from envelope bytes to output bytes, while loading; \
          the making of the envelopes and the hash of the answers are not in it",
         |row| rate(&row["wall_s"]),
@@ -90,11 +90,16 @@ pub const COLUMNS: [Column; 21] = [
         "most memory resident up to the end of the load, one batch of envelopes included",
         |row| format!("{:.0}", row["peak_bytes"].as_f64().unwrap_or_default() / 1048576.0),
     ),
-    column("B/event", "growth of the resident memory by the load, for each of its events", |row| {
-        bytes(&row["bytes_per_event"])
-    }),
+    column(
+        "B/event",
+        "growth of the resident memory by the load, for each of its events; not with pending ones",
+        |row| bytes(&row["bytes_per_event"]),
+    ),
     column("B/customer", "the same growth, for each of its customers", |row| {
         bytes(&row["bytes_per_customer"])
+    }),
+    column("load", "load average of the machine over the minute before the row", |row| {
+        row["load_average"].as_str().unwrap_or_default().to_owned()
     }),
     column(
         "answer",
@@ -123,5 +128,5 @@ fn millis(value: &Value) -> String {
 }
 
 fn bytes(value: &Value) -> String {
-    format!("{:.0}", value.as_f64().unwrap_or_default())
+    value.as_f64().map_or("-".to_owned(), |bytes| format!("{bytes:.0}"))
 }

@@ -30,7 +30,7 @@ impl Floors {
     pub fn measure(options: &Options, events: u64, batch: usize) -> anyhow::Result<Floors> {
         let sample = events.min(SAMPLE);
         let mut parse = Cost::default();
-        let mut source = options.source(events, false)?;
+        let mut source = options.source(events)?;
         each(&mut source, sample, batch, |batch| {
             let read = cost(|| {
                 for record in &batch.records {
@@ -42,7 +42,7 @@ impl Floors {
         })?;
         let (judge, control) = (judge()?, control(options.definitions.as_deref())?);
         let mut verdict = Cost::default();
-        let mut source = options.source(events, false)?;
+        let mut source = options.source(events)?;
         each(&mut source, sample, batch, |batch| {
             let at_ms = batch.at_ms.unwrap_or(START_MS);
             let judged = cost(|| {

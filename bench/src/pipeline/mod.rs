@@ -116,13 +116,10 @@ impl Options {
     }
 
     /// The events from the first one on.
-    fn source(&self, count: u64, clock: bool) -> anyhow::Result<Source> {
+    fn source(&self, count: u64) -> anyhow::Result<Source> {
         match &self.events {
             Some(file) => Source::file(file),
-            None => {
-                let moving_from = clock.then_some(count);
-                Ok(Source::seeded(Seeded { moving_from, ..Seeded::of(count) }))
-            }
+            None => Ok(Source::seeded(Seeded::of(count))),
         }
     }
 

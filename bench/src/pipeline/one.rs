@@ -1,19 +1,25 @@
 //! One configuration: load, then single events, then the floors.
 
+use cebe_schemas::time::Millis;
 use serde_json::{Value, json};
 
 use super::engine::{Costs, Pipeline, control};
 use super::floors::Floors;
 use super::pending;
-use super::seeded::{AHEAD_MS, STEP_MS};
+use super::seeded::STEP_MS;
 use super::source::{Batch, Source};
 use super::{Configuration, Options};
-use crate::measure::{Timings, memory_bytes, peak_bytes};
-use crate::workload::START_MS;
+use crate::measure::{Cost, Timings, load_average, memory_bytes, peak_bytes};
+use crate::workload::{DAY_MS, START_MS};
+
+/// The window of the shared definitions: a moving clock is moved to where those of the middle of the
+/// load end.
+const WINDOW_MS: Millis = 30 * DAY_MS;
 
 /// Measures it in this process, which does nothing else.
 pub fn measure(options: &Options, configuration: &Configuration) -> anyhow::Result<Value> {
     let Configuration { count, batch, workers, pending: waiting, clock } = *configuration;
+    let load_average = load_average()?;
     let mut control = control(options.definitions.as_deref())?;
     if waiting > 0 {
         pending::define(&mut control)?;
@@ -21,20 +27,23 @@ pub fn measure(options: &Options, configuration: &Configuration) -> anyhow::Resu
     let earliest_ms = START_MS - 1_000_000;
     let mut pipeline = Pipeline::start(control, workers, earliest_ms)?;
     pending::hold(&mut pipeline, waiting)?;
-    let mut source = options.source(count, clock)?;
+    let mut source = options.source(count)?;
 
-    let before_bytes = memory_bytes()?;
+    let (before_bytes, begun_ms) = (memory_bytes()?, START_MS);
     let load = Load::run(&mut pipeline, &mut source, count, batch)?;
-    let (held_bytes, peak) = (memory_bytes()?.saturating_sub(before_bytes), peak_bytes()?);
+    // What the pending ones have left behind and the load takes over would be missing.
+    let held_bytes = memory_bytes()?.saturating_sub(before_bytes) as f64;
+    let (held_bytes, peak) = ((waiting == 0).then_some(held_bytes), peak_bytes()?);
     let (answer, customers) = (pipeline.answer.hex(), pipeline.answer.customers());
-    let singles = Singles::run(&mut pipeline, &mut source, options.probes, clock)?;
+    let moved_ms = clock.then_some((begun_ms + pipeline.t_ms) / 2 + WINDOW_MS);
+    let singles = Singles::run(&mut pipeline, &mut source, options.probes, moved_ms)?;
     pipeline.shutdown();
     let floors = Floors::measure(options, load.events, batch)?;
 
     let [tick_p99, tick_max] = load.ticks.quantiles_ms([0.99, 1.0]);
     let [one_p50, one_p99] = singles.times.quantiles_ms([0.5, 0.99]);
     let each = |total: f64| total / load.events.max(1) as f64;
-    let cpu_s = |part: crate::measure::Cost| each(part.cpu.as_secs_f64());
+    let cpu_s = |part: Cost| each(part.cpu.as_secs_f64());
     Ok(json!({
         "workload": "pipeline", "events": load.events, "customers": customers, "batch": batch,
         "workers": workers, "pending": waiting, "clock": clock,
@@ -45,8 +54,9 @@ pub fn measure(options: &Options, configuration: &Configuration) -> anyhow::Resu
         "parse_cpu_s": floors.parse_s, "verdict_cpu_s": floors.verdict_s,
         "dedup_cpu_s": floors.dedup_s, "one_p50_ms": one_p50, "one_p99_ms": one_p99,
         "one_by_time": singles.by_time, "tick_p99_ms": tick_p99, "tick_max_ms": tick_max,
-        "peak_bytes": peak, "bytes_per_event": each(held_bytes as f64),
-        "bytes_per_customer": held_bytes as f64 / customers.max(1) as f64, "answer": answer,
+        "peak_bytes": peak, "bytes_per_event": held_bytes.map(each),
+        "bytes_per_customer": held_bytes.map(|held| held / customers.max(1) as f64),
+        "load_average": load_average, "answer": answer,
     }))
 }
 
@@ -89,23 +99,24 @@ pub struct Singles {
 }
 
 impl Singles {
-    /// With a moving `clock` they come when windows of the load end, at a pace.
+    /// After the load, or from `moved_ms` on, a second apart.
     pub fn run(
         pipeline: &mut Pipeline,
         source: &mut Source,
         count: u64,
-        clock: bool,
+        moved_ms: Option<Millis>,
     ) -> anyhow::Result<Singles> {
         let (mut times, mut costs, mut by_time) = (Timings::default(), Vec::new(), 0);
-        if clock {
-            pipeline.tick(&[], Some(START_MS + AHEAD_MS))?;
+        if moved_ms.is_some() {
+            pipeline.tick(&[], moved_ms)?;
+            source.move_clock(pipeline.t_ms);
         }
         for _ in 0..count {
             let Batch { records, at_ms } = source.take(1)?;
             if records.is_empty() {
                 break;
             }
-            let at_ms = if clock { Some(pipeline.t_ms + STEP_MS) } else { at_ms };
+            let at_ms = if moved_ms.is_some() { Some(pipeline.t_ms + STEP_MS) } else { at_ms };
             let ticked = pipeline.tick(&records, at_ms)?;
             times.add(ticked.costs.to_records().wall);
             costs.push(ticked.costs);

@@ -3,7 +3,7 @@
 use cebe_schemas::time::Millis;
 use serde_json::{Value, json};
 
-use crate::workload::{DAY_MS, Random, START_MS};
+use crate::workload::{Random, START_MS};
 
 /// Between two arrivals.
 const PACE_MS: Millis = 100;
@@ -16,9 +16,7 @@ const SEED: u64 = 42;
 
 /// Events of one customer.
 const EACH: u64 = 20;
-/// With a moving clock: when the events after the load begin, to the first ends of windows, and the
-/// time between two of them.
-pub const AHEAD_MS: Millis = 30 * DAY_MS;
+/// Between two arrivals once the clock moves.
 pub const STEP_MS: Millis = 1_000;
 
 /// The workload.
@@ -26,8 +24,8 @@ pub const STEP_MS: Millis = 1_000;
 pub struct Seeded {
     /// The first events introduce them.
     pub customers: u64,
-    /// From this event on the clock moves.
-    pub moving_from: Option<u64>,
+    /// From this event on the clock moves, and what it says before that event.
+    pub moving_from: Option<(u64, Millis)>,
 }
 
 impl Seeded {
@@ -39,7 +37,7 @@ impl Seeded {
     /// When event `n` arrives.
     pub fn arrival_ms(&self, n: u64) -> Millis {
         match self.moving_from {
-            Some(from) if n >= from => START_MS + AHEAD_MS + (n - from + 1) as Millis * STEP_MS,
+            Some((from, at_ms)) if n >= from => at_ms + (n - from + 1) as Millis * STEP_MS,
             _ => START_MS + n as Millis * PACE_MS,
         }
     }

@@ -45,6 +45,13 @@ impl Source {
         Ok(Source { from: From::File(lines), topics: HashMap::new(), n: 0 })
     }
 
+    /// Lets seeded events from here on arrive after `at_ms`, at the pace of the moving clock.
+    pub fn move_clock(&mut self, at_ms: Millis) {
+        if let From::Seeded(seeded) = &mut self.from {
+            seeded.moving_from = Some((self.n, at_ms));
+        }
+    }
+
     /// The next `count` events; fewer at the end of a file.
     pub fn take(&mut self, count: usize) -> anyhow::Result<Batch> {
         let mut batch = Batch { records: Vec::with_capacity(count), at_ms: None };

@@ -66,12 +66,11 @@ pub fn number(
     moments: Vec<Moment>,
     keys: &Keys,
 ) -> Result<Numbered, NumberError> {
-    let changed: Vec<Row> = moments
-        .into_iter()
-        .flat_map(|Moment { t_ms, changes }| {
-            changes.into_iter().map(move |change| from_change(change, t_ms, keys))
-        })
-        .collect();
+    let count = moments.iter().map(|moment| moment.changes.len()).sum();
+    let mut changed = Vec::with_capacity(count);
+    for Moment { t_ms, changes } in moments {
+        changed.extend(changes.into_iter().map(|change| from_change(change, t_ms, keys)));
+    }
     let mut records = Vec::with_capacity(rows.len() + changed.len());
     let mut entries = Vec::new();
     let places = in_order(rows.iter().chain(&changed));

@@ -17,6 +17,8 @@ impl<'b> Object<'b> {
         self.out.push(b'}');
     }
 
+    /// Inlined, so that the length of a name is known where it is copied.
+    #[inline(always)]
     fn name(&mut self, name: &'static str) {
         self.out.push(self.before);
         self.before = b',';
@@ -25,6 +27,7 @@ impl<'b> Object<'b> {
         self.out.extend_from_slice(b"\":");
     }
 
+    #[inline]
     pub(super) fn text(&mut self, name: &'static str, text: &str) {
         self.name(name);
         write_text(text, self.out);
@@ -35,6 +38,7 @@ impl<'b> Object<'b> {
         write_texts(texts.iter().map(AsRef::as_ref), self.out);
     }
 
+    #[inline]
     pub(super) fn time(&mut self, name: &'static str, ms: Millis) {
         self.name(name);
         self.out.push(b'"');
