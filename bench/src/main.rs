@@ -1,7 +1,9 @@
-//! Workloads for the dataflow. Each prints a table, or with `--json` one line for machines.
+//! Workloads for the adapter and the dataflow. Each prints a table, or with `--json` one line for machines.
 
 use clap::{Args, Parser, Subcommand};
 
+mod curves;
+mod definitions;
 mod giants;
 mod measure;
 mod operators;
@@ -16,7 +18,7 @@ mod workload;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(name = "cebe-bench", about = "Workloads for the dataflow", version)]
+#[command(name = "cebe-bench", about = "Workloads for the adapter and the dataflow", version)]
 struct Cli {
     #[command(subcommand)]
     workload: Workload,
@@ -26,12 +28,17 @@ struct Cli {
 enum Workload {
     /// Ticks while many customers wait for the end of a window, against none that wait.
     Wakeups(wakeups::Options),
+    /// What an update costs against the customers, events and segments that are held.
+    Curves(curves::Options),
+    /// A definition put, edited and removed while many customers are held, and who waits for it.
+    Definitions(definitions::Options),
     /// A person of many events, a broadcast of many recipients, an identifier of many holders, a long
     /// chain: what an update of each costs, and what it costs everybody else.
     Giants(giants::Options),
     /// What each operator of the dataflow costs while events are loaded.
     Operators(operators::Options),
     /// From envelope bytes to numbered differences, at several sizes, batches and workers.
+    #[command(after_help = pipeline::meanings())]
     Pipeline(pipeline::Options),
     /// One event, and one merge, through the whole graph after many events.
     SingleUpdate(single_update::Options),
@@ -54,6 +61,8 @@ struct Common {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().workload {
         Workload::Wakeups(options) => wakeups::run(&options),
+        Workload::Curves(options) => curves::run(&options),
+        Workload::Definitions(options) => definitions::run(&options),
         Workload::Giants(options) => giants::run(&options),
         Workload::Operators(options) => operators::run(&options),
         Workload::Pipeline(options) => pipeline::run(&options),

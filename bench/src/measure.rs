@@ -1,5 +1,6 @@
 //! Times and memory.
 
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -56,6 +57,37 @@ fn status_bytes(name: &str) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.split_whitespace().next()).context("not in status")?;
     Ok(kib.parse::<u64>()? * 1024)
+}
+
+/// The machine's load average over the last minute.
+pub fn load_average() -> anyhow::Result<String> {
+    let averages = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(averages.split(' ').next().unwrap_or_default().to_owned())
+}
+
+/// What something took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Processor time of all threads of this process.
+    pub cpu: Duration,
+    /// Time on the wall.
+    pub wall: Duration,
+}
+
+impl Add for Cost {
+    type Output = Cost;
+
+    fn add(self, other: Cost) -> Cost {
+        Cost { cpu: self.cpu + other.cpu, wall: self.wall + other.wall }
+    }
+}
+
+/// Runs something, and says what it took.
+pub fn cost<T>(run: impl FnOnce() -> T) -> anyhow::Result<(T, Cost)> {
+    let (begin, cpu) = (Instant::now(), cpu_time()?);
+    let done = run();
+    let cost = Cost { cpu: cpu_time()? - cpu, wall: begin.elapsed() };
+    Ok((done, cost))
 }
 
 /// Processor time that all threads of this process have used so far.

@@ -4,20 +4,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::kafka::Topics;
 use cebe_connectors::key_index::memory::MemoryKeyIndex;
 use cebe_dataflow::{Dataflow, OperatorCosts};
-use cebe_schemas::catalogue::Catalogue;
-use cebe_schemas::control::{ControlState, Ingestion};
-use cebe_schemas::token::Keys;
-use cebe_schemas::verdict::Judge;
 use serde_json::json;
 
 use crate::Common;
 use crate::measure::cpu_time;
-use crate::pipeline::source::{Source, take};
+use crate::pipeline::engine::{control, judge};
+use crate::pipeline::seeded::Seeded;
+use crate::pipeline::source::{Batch, Source};
 use crate::report::Table;
 use crate::workload::START_MS;
 
@@ -37,20 +34,17 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let keys = Keys::development();
-    let judge = Judge { catalogue: Catalogue::shipped()?.into(), keys: keys.into() };
-    let mut control = ControlState::with_unlisted(Ingestion::On);
-    if let Some(file) = &options.definitions {
-        let shown = || file.display().to_string();
-        control.apply(&std::fs::read(file).with_context(shown)?).with_context(shown)?;
-    }
-    let mut adapter = Adapter::new(judge, Topics::default(), MemoryKeyIndex::default(), control);
+    let control = control(options.definitions.as_deref())?;
+    let mut adapter = Adapter::new(judge()?, Topics::default(), MemoryKeyIndex::default(), control);
     let (mut dataflow, costs) = Dataflow::measured(options.common.workers)?;
-    let mut source = Source::open(options.events.as_deref(), options.count)?;
+    let mut source = match &options.events {
+        Some(file) => Source::file(file)?,
+        None => Source::seeded(Seeded::of(options.count)),
+    };
     let (mut events, mut t_ms, mut cpu) = (0, START_MS, Duration::ZERO);
     while events < options.count {
         let size = options.common.batch.min((options.count - events) as usize);
-        let (records, at_ms) = take(&mut source, size, events)?;
+        let Batch { records, at_ms } = source.take(size)?;
         if records.is_empty() {
             break;
         }

@@ -8,13 +8,13 @@ pub struct Table {
 
 impl Table {
     /// With these columns.
-    pub fn new<const N: usize>(header: [&str; N]) -> Table {
-        Table { header: header.map(String::from).into(), rows: Vec::new() }
+    pub fn new(header: impl IntoIterator<Item = impl Into<String>>) -> Table {
+        Table { header: header.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
     /// Adds a row.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
     }
 
     /// Prints it, the first column to the left and numbers to the right.

@@ -2,6 +2,7 @@
 //! for each, JSON Schema 2020-12 of the event's `properties`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jsonschema::paths::Location;
 use jsonschema::{Draft, Keyword, PatternOptions, ValidationError, Validator};
@@ -32,9 +33,9 @@ type Versions = BTreeMap<u32, EventSchema>;
 #[derive(Debug)]
 pub struct EventSchema {
     /// The publisher.
-    pub source_module: String,
+    pub source_module: Arc<str>,
     /// The event's name.
-    pub event_name: String,
+    pub event_name: Arc<str>,
     /// The version.
     pub version: u32,
     /// The type as the dataflow knows it.
@@ -124,7 +125,7 @@ impl Catalogue {
     /// Every event type and version, sorted: (source, event, version).
     pub fn list(&self) -> impl Iterator<Item = (&str, &str, u32)> {
         let versions = self.sources.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
-        versions.map(|s| (s.source_module.as_str(), s.event_name.as_str(), s.version))
+        versions.map(|s| (&*s.source_module, &*s.event_name, s.version))
     }
 
     /// The schema file of an event type; without a version, of its newest.
@@ -179,8 +180,8 @@ impl EventSchema {
             return Err(CatalogueError::HiddenMark { path: path.to_owned() });
         }
         Ok(EventSchema {
-            source_module: source.to_owned(),
-            event_name: event.to_owned(),
+            source_module: source.into(),
+            event_name: event.into(),
             version,
             event: EventType::named(event),
             text: text.to_owned(),

@@ -128,6 +128,11 @@ impl AttributeValue {
         AttributeValue { json: value.to_string().into(), value }
     }
 
+    /// As compact JSON text.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
     /// As parsed JSON.
     pub fn value(&self) -> &serde_json::Value {
         &self.value

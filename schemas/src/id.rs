@@ -3,10 +3,8 @@
 //! Keyed, so that nobody who chooses ids can choose collisions, and 128 bits wide wherever two
 //! things with one hash would be silently one thing.
 
-use std::hash::Hasher;
-
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::SipHasher24;
 
 /// A customer id of one account: keyed hash of (`account_id`, `qontak_customer_id`). Or what stands
 /// for the identifiers of an event without one.
@@ -77,12 +75,25 @@ impl IdKey {
 
     /// SipHash-2-4-128 (Aumasson, Bernstein) of a domain byte and length-prefixed parts.
     pub fn hash(&self, domain: u8, parts: &[&[u8]]) -> u128 {
-        let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write_u8(domain);
+        // In one piece where it fits: for short inputs the buffering of a hasher costs more than the hash.
+        let len = 1 + parts.iter().map(|part| 4 + part.len()).sum::<usize>();
+        let (mut few, mut many) = ([0; 128], Vec::new());
+        let input = match few.get_mut(..len) {
+            Some(few) => few,
+            None => {
+                many.resize(len, 0);
+                &mut many[..]
+            }
+        };
+        input[0] = domain;
+        let mut rest = &mut input[1..];
         for part in parts {
-            hasher.write_u32(part.len() as u32);
-            hasher.write(part);
+            let (length, after) = rest.split_at_mut(4);
+            length.copy_from_slice(&(part.len() as u32).to_le_bytes());
+            let (text, after) = after.split_at_mut(part.len());
+            text.copy_from_slice(part);
+            rest = after;
         }
-        hasher.finish128().as_u128()
+        SipHasher24::new_with_key(&self.0).hash(input).as_u128()
     }
 }

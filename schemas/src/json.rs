@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
+
+pub(crate) mod write;
 
 /// Containers nested deeper than this are kept as one opaque text, so that nothing that walks a
 /// record can exhaust the stack. Far beyond what `properties` may have.
@@ -230,7 +231,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
-        let mut members = Vec::with_capacity(8);
+        // An envelope has ten fields, properties are few.
+        let mut members = Vec::with_capacity(if self.depth == 1 { 12 } else { 4 });
         while let Some(key) = map.next_key_seed(KeySeed)? {
             let value = map.next_value_seed(NodeSeed { depth: self.depth + 1 })?;
             members.push((key, value));
@@ -266,33 +268,17 @@ impl<'de> Visitor<'de> for KeySeed {
     }
 }
 
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Node::Null => serializer.serialize_unit(),
-            Node::Bool(value) => serializer.serialize_bool(*value),
-            Node::Number(number) => number.serialize(serializer),
-            Node::Text(text) => serializer.serialize_str(text),
-            Node::Deep(raw) => serializer.serialize_str(raw),
-            Node::Array(items) => serializer.collect_seq(items),
-            Node::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (key, value) in members {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn check(record: &str, expect: Option<&str>) {
-        let found = parse(record.as_bytes()).ok().map(|node| serde_json::to_string(&node).unwrap());
+        let found = parse(record.as_bytes()).ok().map(|node| {
+            let mut out = Vec::new();
+            node.write(&mut out);
+            String::from_utf8(out).unwrap()
+        });
         assert_eq!(found.as_deref(), expect, "{record}");
     }
 

@@ -31,52 +31,48 @@ pub(crate) struct Masker<'k> {
 }
 
 /// The keys that the contract gives meaning to; any other is the publisher's own text.
-const ENVELOPE_KEYS: [&str; 10] = [
-    "event_name",
-    "schema_version",
-    "source_module",
-    "idempotency_key",
-    "account_id",
-    "team_id",
-    "qontak_customer_id",
-    "identifiers",
-    "occurred_at",
-    "properties",
-];
+fn is_envelope_key(key: &str) -> bool {
+    matches!(
+        key,
+        "event_name"
+            | "schema_version"
+            | "source_module"
+            | "idempotency_key"
+            | "account_id"
+            | "team_id"
+            | "qontak_customer_id"
+            | "identifiers"
+            | "occurred_at"
+            | "properties"
+    )
+}
+
 const IDENTIFIER_KEYS: [&str; 2] = ["type", "value"];
 
 impl Masker<'_> {
     /// Masks a valid event in place.
     pub(crate) fn event(&self, envelope: &mut Vec<Member>, shape: &Shape) {
-        self.each(
-            envelope,
-            |key| ENVELOPE_KEYS.contains(&key),
-            |key, value| match key {
-                "idempotency_key" => self.idempotency_key(value),
-                "identifiers" => self.identifiers(value),
-                "properties" => self.described(value, shape),
-                _ if ENVELOPE_KEYS.contains(&key) => {}
-                _ => self.unknown(value),
-            },
-        );
+        self.each(envelope, is_envelope_key, |key, value| match key {
+            "idempotency_key" => self.idempotency_key(value),
+            "identifiers" => self.identifiers(value),
+            "properties" => self.described(value, shape),
+            _ if is_envelope_key(key) => {}
+            _ => self.unknown(value),
+        });
     }
 
     /// Masks a rejected record in place.
     pub(crate) fn rejected(&self, envelope: &mut Vec<Member>, catalogue: &Catalogue) {
         let plain_id = |value: &Node| value.as_text().is_some_and(|text| text.len() <= 128);
-        self.each(
-            envelope,
-            |key| ENVELOPE_KEYS.contains(&key),
-            |key, value| match key {
-                "idempotency_key" if plain_id(value) => self.idempotency_key(value),
-                "account_id" | "team_id" | "qontak_customer_id" if plain_id(value) => {}
-                "event_name" | "source_module" | "occurred_at" if value.as_text().is_some() => {
-                    self.scanned(value);
-                }
-                "identifiers" => self.identifiers(value),
-                _ => self.untrusted(key, value, catalogue),
-            },
-        );
+        self.each(envelope, is_envelope_key, |key, value| match key {
+            "idempotency_key" if plain_id(value) => self.idempotency_key(value),
+            "account_id" | "team_id" | "qontak_customer_id" if plain_id(value) => {}
+            "event_name" | "source_module" | "occurred_at" if value.as_text().is_some() => {
+                self.scanned(value);
+            }
+            "identifiers" => self.identifiers(value),
+            _ => self.untrusted(key, value, catalogue),
+        });
     }
 
     /// `text` with every phone number and email in it masked.

@@ -10,36 +10,72 @@
 //!   mixture, and arrays of objects or arrays, are arrays of strings: strings as they are, the
 //!   rest as JSON text.
 
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::id::IdKey;
+use crate::json::write::{into_text, write_text, write_value};
 use crate::json::{Member, Node};
 
-/// The sanitised copy of (masked) properties, an object.
-pub(crate) fn properties(members: &[Member]) -> Value {
-    Value::Object(object(members))
+/// The sanitised copy of (masked) properties: the text of a JSON object, keys sorted.
+pub(crate) fn properties(members: &[Member]) -> String {
+    let mut out = Vec::with_capacity(40 * members.len() + 2);
+    object(members, &mut out);
+    into_text(out)
 }
 
-fn object(members: &[Member]) -> Map<String, Value> {
-    let mut map = Map::new();
+/// Whether anything is in it.
+fn object(members: &[Member], out: &mut Vec<u8>) -> bool {
+    let begin = out.len();
+    if members.iter().all(|(key, _)| is_plain(key)) {
+        for (key, value) in members {
+            member(key, out, begin, |out| write(value, out));
+        }
+    } else {
+        for (key, value) in renamed(members) {
+            member(&key, out, begin, |out| {
+                out.extend_from_slice(&value);
+                true
+            });
+        }
+    }
+    let is_empty = out.len() == begin;
+    if is_empty {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    !is_empty
+}
+
+/// Appends a member to the object that began at `begin`, unless `write` says that nothing is in it.
+fn member(key: &str, out: &mut Vec<u8>, begin: usize, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    let before = out.len();
+    out.push(if before == begin { b'{' } else { b',' });
+    write_text(key, out);
+    out.push(b':');
+    if !write(out) {
+        out.truncate(before);
+    }
+}
+
+/// What is left of members of which some have odd keys: their names and values.
+fn renamed<'m>(members: &'m [Member]) -> BTreeMap<Cow<'m, str>, Vec<u8>> {
+    let mut named = BTreeMap::new();
     let (plain, odd): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| is_plain(key));
     // Plain keys first: a changed one never takes the place of one that is meant.
-    for (key, value) in plain {
-        if let Some(value) = sanitise(value) {
-            map.insert(key.as_ref().to_owned(), value);
+    for (key, value) in plain.into_iter().chain(odd) {
+        let mut text = Vec::new();
+        if !write(value, &mut text) {
+            continue;
         }
-    }
-    for (key, value) in odd {
-        if let Some(value) = sanitise(value) {
-            let mut name = clean(key);
-            if map.contains_key(&name) {
-                let hash = IdKey::new([0; 16]).hash(b'p', &[key.as_bytes()]) as u32;
-                name = format!("{name}_{hash:08x}");
-            }
-            map.insert(name, value);
+        let mut name = clean(key);
+        if named.contains_key(&name) {
+            let hash = IdKey::new([0; 16]).hash(b'p', &[key.as_bytes()]) as u32;
+            name = format!("{name}_{hash:08x}").into();
         }
+        named.insert(name, text);
     }
-    map
+    named
 }
 
 fn is_plain(key: &str) -> bool {
@@ -50,26 +86,26 @@ fn is_odd(c: char) -> bool {
     c.is_control() || matches!(c, '.' | '[' | ']' | '"' | '\'' | '`' | '\\')
 }
 
-fn clean(key: &str) -> String {
+fn clean(key: &str) -> Cow<'_, str> {
     match key {
-        "" => "_".to_owned(),
-        key => key.replace(is_odd, "_"),
+        "" => "_".into(),
+        key if is_plain(key) => key.into(),
+        key => key.replace(is_odd, "_").into(),
     }
 }
 
-/// None: nothing is left of it.
-fn sanitise(value: &Node) -> Option<Value> {
+/// False: nothing is left of it, and what was appended is to be taken back.
+fn write(value: &Node, out: &mut Vec<u8>) -> bool {
     match value {
-        Node::Null => None,
-        Node::Object(members) => {
-            Some(object(members)).filter(|map| !map.is_empty()).map(Value::Object)
-        }
-        Node::Array(items) => array(items),
-        scalar => Some(scalar.to_value()),
+        Node::Null => return false,
+        Node::Object(members) => return object(members, out),
+        Node::Array(items) => return array(items, out),
+        scalar => scalar.write(out),
     }
+    true
 }
 
-fn array(items: &[Node]) -> Option<Value> {
+fn array(items: &[Node], out: &mut Vec<u8>) -> bool {
     let items: Vec<&Node> = items.iter().filter(|item| !matches!(item, Node::Null)).collect();
     let all = |is: fn(&Node) -> bool| items.iter().all(|item| is(item));
     let one_type = all(|item| matches!(item, Node::Bool(_)))
@@ -77,26 +113,22 @@ fn array(items: &[Node]) -> Option<Value> {
         || all(|item| matches!(item, Node::Number(number) if number.is_i64()))
         || all(|item| matches!(item, Node::Number(number) if number.is_u64()))
         || all(|item| matches!(item, Node::Number(number) if number.is_f64()));
-    let values: Vec<Value> = if one_type {
-        items.iter().map(|item| item.to_value()).collect()
-    } else if all(|item| matches!(item, Node::Number(_))) {
-        items.iter().filter_map(|item| fraction(item)).collect()
-    } else {
-        items.iter().filter_map(|item| text(item)).collect()
-    };
-    (!values.is_empty()).then_some(Value::Array(values))
-}
-
-fn fraction(item: &Node) -> Option<Value> {
-    let Node::Number(number) = item else { return None };
-    number.as_f64().and_then(Number::from_f64).map(Value::Number)
-}
-
-fn text(item: &Node) -> Option<Value> {
-    match item {
-        Node::Text(text) => Some(Value::String(text.as_ref().to_owned())),
-        other => serde_json::to_string(other).ok().map(Value::String),
+    let numbers = all(|item| matches!(item, Node::Number(_)));
+    for (at, item) in items.iter().enumerate() {
+        out.push(if at == 0 { b'[' } else { b',' });
+        match item {
+            item if one_type => item.write(out),
+            Node::Number(number) if numbers => write_value(&number.as_f64(), out),
+            Node::Text(text) => write_text(text, out),
+            other => {
+                let mut text = Vec::new();
+                other.write(&mut text);
+                write_text(&into_text(text), out);
+            }
+        }
     }
+    out.push(b']');
+    !items.is_empty()
 }
 
 #[cfg(test)]
@@ -104,10 +136,11 @@ mod tests {
     use super::*;
     use crate::json::parse;
     use proptest::prelude::*;
+    use serde_json::{Map, Value};
 
     fn check(input: &str, expect: &str) {
         let Node::Object(members) = parse(input.as_bytes()).unwrap() else { panic!("{input}") };
-        assert_eq!(properties(&members).to_string(), expect, "{input}");
+        assert_eq!(properties(&members), expect, "{input}");
     }
 
     #[test]
@@ -189,7 +222,7 @@ mod tests {
 
     /// How many values of the first level the column would keep.
     fn kept(members: &[Member]) -> usize {
-        members.iter().filter(|(_, value)| sanitise(value).is_some()).count()
+        members.iter().filter(|(_, value)| write(value, &mut Vec::new())).count()
     }
 
     proptest! {
@@ -200,7 +233,7 @@ mod tests {
         ) {
             let text = Value::Object(members.into_iter().collect()).to_string();
             let Node::Object(members) = parse(text.as_bytes()).unwrap() else { unreachable!() };
-            let Value::Object(map) = properties(&members) else { unreachable!() };
+            let map: Map<String, Value> = serde_json::from_str(&properties(&members)).unwrap();
             check_paths(&map, 1);
             prop_assert_eq!(map.len(), kept(&members));
             prop_assert_eq!(properties(&members), properties(&members));

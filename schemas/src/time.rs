@@ -16,6 +16,17 @@ const MAX_DURATION_MS: Millis = 36_500 * DAY_MS;
 ///
 /// Instants that RFC 3339 cannot write (years outside 0 to 9999) are clamped to its ends.
 pub fn format_rfc3339(ms: Millis) -> String {
+    with_rfc3339(ms, str::to_owned)
+}
+
+/// What [`format_rfc3339`] returns, without an allocation.
+fn with_rfc3339<R>(ms: Millis, with: impl FnOnce(&str) -> R) -> R {
+    // ASCII throughout.
+    with(std::str::from_utf8(&rfc3339_bytes(ms)).unwrap_or_default())
+}
+
+/// The bytes of [`format_rfc3339`].
+pub(crate) fn rfc3339_bytes(ms: Millis) -> [u8; 24] {
     let ms = ms.clamp(MIN_MS, MAX_MS);
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
     let of_day = ms.rem_euclid(DAY_MS);
@@ -33,7 +44,7 @@ pub fn format_rfc3339(ms: Millis) -> String {
     put(14..16, of_day / MINUTE_MS % 60);
     put(17..19, of_day / 1000 % 60);
     put(20..23, of_day % 1000);
-    text.iter().map(|byte| char::from(*byte)).collect()
+    text
 }
 
 /// An RFC 3339 date-time as epoch milliseconds (product §9.1): `T` or `t`; `Z`, `z` or an offset;
@@ -217,12 +228,12 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 
 /// Serde for a [`Millis`] field that is RFC 3339 in JSON: `#[serde(with = "rfc3339")]`.
 pub mod rfc3339 {
-    use super::{Millis, format_rfc3339, parse_rfc3339};
+    use super::{Millis, parse_rfc3339, with_rfc3339};
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     /// Writes `ms` as RFC 3339.
     pub fn serialize<S: Serializer>(ms: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_rfc3339(*ms))
+        with_rfc3339(*ms, |text| serializer.serialize_str(text))
     }
 
     /// Reads RFC 3339.
@@ -234,13 +245,13 @@ pub mod rfc3339 {
 
 /// Serde for an `Option<Millis>` field that is RFC 3339 or null in JSON.
 pub mod rfc3339_option {
-    use super::{Millis, format_rfc3339, parse_rfc3339};
+    use super::{Millis, parse_rfc3339, with_rfc3339};
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     /// Writes `ms` as RFC 3339, or null.
     pub fn serialize<S: Serializer>(ms: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
         match ms {
-            Some(ms) => serializer.serialize_str(&format_rfc3339(*ms)),
+            Some(ms) => with_rfc3339(*ms, |text| serializer.serialize_str(text)),
             None => serializer.serialize_none(),
         }
     }

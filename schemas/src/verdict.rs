@@ -1,5 +1,7 @@
 //! What becomes of a record (product §9.1).
 
+use std::sync::Arc;
+
 use crate::fact::{AttributeValue, Identifier};
 use crate::id::{EventKey, EventType};
 use crate::time::Millis;
@@ -83,48 +85,48 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidEvent {
     /// The tenant.
-    pub account_id: String,
+    pub account_id: Arc<str>,
     /// The team that published it.
-    pub team_id: Option<String>,
+    pub team_id: Option<Arc<str>>,
     /// The publisher.
-    pub source_module: String,
+    pub source_module: Arc<str>,
     /// The event type.
-    pub event_name: String,
+    pub event_name: Arc<str>,
     /// The version of its schema.
     pub schema_version: u32,
     /// The key that makes it count once; hashed if the keys of its source carry personal data.
-    pub idempotency_key: String,
+    pub idempotency_key: Arc<str>,
     /// The dedup key, always of the key as published: hashing keys later changes no duplicate.
     pub event_key: EventKey,
     /// The customer as named.
-    pub qontak_customer_id: Option<String>,
+    pub qontak_customer_id: Option<Arc<str>>,
     /// When it happened, by its publisher.
     pub occurred_at_ms: Millis,
     /// Its type as the dataflow knows it.
     pub event: EventType,
     /// The broadcast or campaign that it names.
-    pub group: Option<String>,
+    pub group: Option<Arc<str>>,
     /// The valid ones of its `identifiers`, sorted, each once.
     pub identifiers: Vec<Identifier>,
     /// What `customer.created/updated` says of the customer: its properties.
     pub attributes: Vec<Attribute>,
     /// `segment_id` of `segment.entered/exited`.
-    pub segment_id: Option<String>,
+    pub segment_id: Option<Arc<str>>,
     /// `into` of `customer.merged`, `from` of `customer.unmerged`.
-    pub other_customer: Option<String>,
+    pub other_customer: Option<Arc<str>>,
     /// The masked envelope: compact JSON, keys sorted, each once.
     pub payload: String,
-    /// The masked properties, sanitised for a JSON column; an object.
-    pub properties: serde_json::Value,
+    /// The masked properties, sanitised for a JSON column: the text of an object.
+    pub properties: String,
 }
 
 /// What an event says about one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Masked; none: it is cleared (JSON `null`).
-    pub value: Option<AttributeValue>,
+    pub value: Option<Arc<AttributeValue>>,
     /// What the value identifies, where it does: `phone` and `email`.
     pub identifier: Option<Identifier>,
 }

@@ -5,7 +5,10 @@ use cebe_schemas::change::{Change, Moment, Rate};
 
 /// The sum so far.
 #[derive(Default)]
-pub struct Answer(u128);
+pub struct Answer {
+    sum: u128,
+    customers: u64,
+}
 
 impl Answer {
     /// Takes in changes.
@@ -17,12 +20,19 @@ impl Answer {
 
     /// As hexadecimal digits.
     pub fn hex(&self) -> String {
-        format!("{:032x}", self.0)
+        format!("{:032x}", self.sum)
+    }
+
+    /// How many customers are known.
+    pub fn customers(&self) -> u64 {
+        self.customers
     }
 
     fn change(&mut self, change: &Change) {
         match change {
             Change::Identity { account_id, qontak_customer_id, old, new, .. } => {
+                self.customers += u64::from(old.is_none());
+                self.customers -= u64::from(new.is_none());
                 self.turn("identity", (account_id, qontak_customer_id), old, new);
             }
             Change::Customer { account_id, customer_id, old, new, .. } => {
@@ -65,10 +75,10 @@ impl Answer {
             u128::from_le_bytes(bytes[..16].try_into().unwrap_or_default())
         };
         if let Some(old) = old {
-            self.0 = self.0.wrapping_sub(hash(old));
+            self.sum = self.sum.wrapping_sub(hash(old));
         }
         if let Some(new) = new {
-            self.0 = self.0.wrapping_add(hash(new));
+            self.sum = self.sum.wrapping_add(hash(new));
         }
     }
 }

@@ -1,157 +1,127 @@
-//! One configuration: load, then single events.
+//! One configuration: load, then single events, then the floors.
 
-use std::time::{Duration, Instant};
-
-use anyhow::Context;
-use cebe_connectors::adapter::Adapter;
-use cebe_connectors::binding::{Binding, Digest, LOGIC_VERSION};
-use cebe_connectors::kafka::Topics;
-use cebe_connectors::kafka::source::Record;
-use cebe_connectors::key_index::memory::MemoryKeyIndex;
-use cebe_connectors::out::numbered::number;
-use cebe_dataflow::Dataflow;
-use cebe_schemas::catalogue::Catalogue;
-use cebe_schemas::control::{ControlState, Ingestion};
 use cebe_schemas::time::Millis;
-use cebe_schemas::token::Keys;
-use cebe_schemas::verdict::Judge;
 use serde_json::{Value, json};
 
-use super::Options;
-use super::answer::Answer;
-use super::source::{Source, take};
-use crate::measure::{Timings, cpu_time, peak_bytes};
-use crate::workload::START_MS;
+use super::engine::{Costs, Pipeline, control};
+use super::floors::Floors;
+use super::pending;
+use super::seeded::STEP_MS;
+use super::source::{Batch, Source};
+use super::{Configuration, Options};
+use crate::measure::{Cost, Timings, load_average, memory_bytes, peak_bytes};
+use crate::workload::{DAY_MS, START_MS};
 
-/// Processor time of each part.
-#[derive(Default)]
-struct Costs {
-    judge: Duration,
-    adapter: Duration,
-    dataflow: Duration,
-    numbering: Duration,
-}
+/// The window of the shared definitions: a moving clock is moved to where those of the middle of the
+/// load end.
+const WINDOW_MS: Millis = 30 * DAY_MS;
 
-struct Pipeline {
-    judge: Judge,
-    control: ControlState,
-    adapter: Adapter<MemoryKeyIndex>,
-    dataflow: Dataflow,
-    answer: Answer,
-    costs: Costs,
-    binding: u64,
-    ordinal: u64,
-    t_ms: Millis,
-}
-
-pub fn measure(options: &Options) -> anyhow::Result<Value> {
-    let (count, batch, workers) = (options.count[0], options.batch[0], options.workers[0]);
-    let mut source = Source::open(options.events.as_deref(), count)?;
-    let mut pipeline = Pipeline::new(options, workers)?;
-    let (mut ticks, mut events) = (Timings::default(), 0);
-    let mut wall = Duration::ZERO;
-    while events < count {
-        let (records, at_ms) = take(&mut source, batch.min((count - events) as usize), events)?;
-        if records.is_empty() {
-            break;
-        }
-        events += records.len() as u64;
-        pipeline.judge_alone(&records, at_ms)?;
-        let begin = Instant::now();
-        pipeline.tick(&records, at_ms)?;
-        wall += begin.elapsed();
-        ticks.add(begin.elapsed());
+/// Measures it in this process, which does nothing else.
+pub fn measure(options: &Options, configuration: &Configuration) -> anyhow::Result<Value> {
+    let Configuration { count, batch, workers, pending: waiting, clock } = *configuration;
+    let load_average = load_average()?;
+    let mut control = control(options.definitions.as_deref())?;
+    if waiting > 0 {
+        pending::define(&mut control)?;
     }
-    let load = std::mem::take(&mut pipeline.costs);
-    let (peak, answer) = (peak_bytes()?, pipeline.answer.hex());
-    let mut singles = Timings::default();
-    for n in 0..options.probes {
-        let (records, at_ms) = take(&mut source, 1, events + n)?;
-        if records.is_empty() {
-            break;
-        }
-        let begin = Instant::now();
-        pipeline.tick(&records, at_ms)?;
-        singles.add(begin.elapsed());
-    }
-    pipeline.dataflow.shutdown();
-    let [tick_p99, tick_max] = ticks.quantiles_ms([0.99, 1.0]);
-    let [one_p50, one_p99] = singles.quantiles_ms([0.5, 0.99]);
-    let s = |part: Duration| part.as_secs_f64();
+    let earliest_ms = START_MS - 1_000_000;
+    let mut pipeline = Pipeline::start(control, workers, earliest_ms)?;
+    pending::hold(&mut pipeline, waiting)?;
+    let mut source = options.source(count)?;
+
+    let (before_bytes, begun_ms) = (memory_bytes()?, START_MS);
+    let load = Load::run(&mut pipeline, &mut source, count, batch)?;
+    // What the pending ones have left behind and the load takes over would be missing.
+    let held_bytes = memory_bytes()?.saturating_sub(before_bytes) as f64;
+    let (held_bytes, peak) = ((waiting == 0).then_some(held_bytes), peak_bytes()?);
+    let (answer, customers) = (pipeline.answer.hex(), pipeline.answer.customers());
+    let moved_ms = clock.then_some((begun_ms + pipeline.t_ms) / 2 + WINDOW_MS);
+    let singles = Singles::run(&mut pipeline, &mut source, options.probes, moved_ms)?;
+    pipeline.shutdown();
+    let floors = Floors::measure(options, load.events, batch)?;
+
+    let [tick_p99, tick_max] = load.ticks.quantiles_ms([0.99, 1.0]);
+    let [one_p50, one_p99] = singles.times.quantiles_ms([0.5, 0.99]);
+    let each = |total: f64| total / load.events.max(1) as f64;
+    let cpu_s = |part: Cost| each(part.cpu.as_secs_f64());
     Ok(json!({
-        "workload": "pipeline", "events": events, "batch": batch, "workers": workers,
-        "whole_cpu_s": s(load.adapter + load.dataflow + load.numbering),
-        "dataflow_cpu_s": s(load.dataflow), "adapter_cpu_s": s(load.adapter),
-        "judge_cpu_s": s(load.judge), "load_wall_s": s(wall), "tick_p99_ms": tick_p99,
-        "tick_max_ms": tick_max, "one_p50_ms": one_p50, "one_p99_ms": one_p99,
-        "peak_bytes": peak, "answer": answer,
+        "workload": "pipeline", "events": load.events, "customers": customers, "batch": batch,
+        "workers": workers, "pending": waiting, "clock": clock,
+        "wall_s": each(load.costs.to_records().wall.as_secs_f64()),
+        "to_differences_cpu_s": cpu_s(load.costs.to_differences()),
+        "to_records_cpu_s": cpu_s(load.costs.to_records()),
+        "dataflow_cpu_s": cpu_s(load.costs.dataflow), "adapter_cpu_s": cpu_s(load.costs.adapter),
+        "parse_cpu_s": floors.parse_s, "verdict_cpu_s": floors.verdict_s,
+        "dedup_cpu_s": floors.dedup_s, "one_p50_ms": one_p50, "one_p99_ms": one_p99,
+        "one_by_time": singles.by_time, "tick_p99_ms": tick_p99, "tick_max_ms": tick_max,
+        "peak_bytes": peak, "bytes_per_event": held_bytes.map(each),
+        "bytes_per_customer": held_bytes.map(|held| held / customers.max(1) as f64),
+        "load_average": load_average, "answer": answer,
     }))
 }
 
-impl Pipeline {
-    fn new(options: &Options, workers: usize) -> anyhow::Result<Pipeline> {
-        let keys = Keys::development();
-        let judge = Judge { catalogue: Catalogue::shipped()?.into(), keys: keys.into() };
-        let mut control = ControlState::with_unlisted(Ingestion::On);
-        if let Some(file) = &options.definitions {
-            let shown = || file.display().to_string();
-            control.apply(&std::fs::read(file).with_context(shown)?).with_context(shown)?;
-        }
-        let topics = Topics::default();
-        let index = MemoryKeyIndex::default();
-        Ok(Pipeline {
-            adapter: Adapter::new(judge.clone(), topics, index, control.clone()),
-            judge,
-            control,
-            dataflow: Dataflow::start(workers)?,
-            answer: Answer::default(),
-            costs: Costs::default(),
-            binding: 0,
-            ordinal: 0,
-            t_ms: START_MS,
-        })
-    }
+/// Everything but the last single events, a batch a tick.
+pub struct Load {
+    pub events: u64,
+    pub costs: Costs,
+    pub ticks: Timings,
+}
 
-    /// The verdicts alone: the floor of the adapter.
-    fn judge_alone(&mut self, records: &[Record], at_ms: Option<Millis>) -> anyhow::Result<()> {
-        let begin = cpu_time()?;
-        for record in records {
-            let source = record.topic.rsplit_once('.').map_or("", |(_, source)| source);
-            let at_ms = at_ms.unwrap_or(self.t_ms + 1);
-            std::hint::black_box(self.judge.judge(source, &record.payload, &self.control, at_ms));
+impl Load {
+    pub fn run(
+        pipeline: &mut Pipeline,
+        source: &mut Source,
+        count: u64,
+        batch: usize,
+    ) -> anyhow::Result<Load> {
+        let (mut events, mut costs, mut ticks) = (0, Vec::new(), Timings::default());
+        while events < count {
+            let left = usize::try_from(count - events).unwrap_or(usize::MAX);
+            let Batch { records, at_ms } = source.take(batch.min(left))?;
+            if records.is_empty() {
+                break;
+            }
+            events += records.len() as u64;
+            let tick = pipeline.tick(&records, at_ms)?.costs;
+            ticks.add(tick.to_records().wall);
+            costs.push(tick);
         }
-        self.costs.judge += cpu_time()? - begin;
-        Ok(())
+        Ok(Load { events, costs: costs.into_iter().sum(), ticks })
     }
+}
 
-    fn tick(&mut self, records: &[Record], at_ms: Option<Millis>) -> anyhow::Result<()> {
-        self.t_ms = at_ms.unwrap_or_default().max(self.t_ms + 1);
-        self.binding += 1;
-        let begin = cpu_time()?;
-        let mut adapted = self.adapter.adapt(self.t_ms, self.ordinal, records)?;
-        let adapt_done = cpu_time()?;
-        let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
-        self.adapter.learn(&output.moments);
-        let dataflow_done = cpu_time()?;
-        // Not a part of it: this is how runs are compared.
-        self.answer.take_in(&output.moments);
-        let hash_done = cpu_time()?;
-        let binding = Binding {
-            number: self.binding,
-            t_ms: self.t_ms,
-            generation: 0,
-            logic_version: LOGIC_VERSION,
-            previous: Digest::NONE,
-            first_ordinal: self.ordinal,
-            ranges: Vec::new(),
-        };
-        let keys = self.adapter.token_keys();
-        std::hint::black_box(number(&binding, adapted.rows, output.moments, keys)?);
-        self.adapter.commit()?;
-        self.ordinal += records.len() as u64;
-        self.costs.adapter += adapt_done - begin;
-        self.costs.dataflow += dataflow_done - adapt_done;
-        self.costs.numbering += cpu_time()? - hash_done;
-        Ok(())
+/// Events one by one, each a tick of its own.
+pub struct Singles {
+    pub times: Timings,
+    pub costs: Costs,
+    /// Changes of segments and rates that time caused meanwhile.
+    pub by_time: u64,
+}
+
+impl Singles {
+    /// After the load, or from `moved_ms` on, a second apart.
+    pub fn run(
+        pipeline: &mut Pipeline,
+        source: &mut Source,
+        count: u64,
+        moved_ms: Option<Millis>,
+    ) -> anyhow::Result<Singles> {
+        let (mut times, mut costs, mut by_time) = (Timings::default(), Vec::new(), 0);
+        if moved_ms.is_some() {
+            pipeline.tick(&[], moved_ms)?;
+            source.move_clock(pipeline.t_ms);
+        }
+        for _ in 0..count {
+            let Batch { records, at_ms } = source.take(1)?;
+            if records.is_empty() {
+                break;
+            }
+            let at_ms = if moved_ms.is_some() { Some(pipeline.t_ms + STEP_MS) } else { at_ms };
+            let ticked = pipeline.tick(&records, at_ms)?;
+            times.add(ticked.costs.to_records().wall);
+            costs.push(ticked.costs);
+            by_time += ticked.by_time;
+        }
+        Ok(Singles { times, costs: costs.into_iter().sum(), by_time })
     }
 }

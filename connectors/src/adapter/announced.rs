@@ -117,7 +117,6 @@ fn row(
         definition: about.definition.to_string(),
         changed_by: about.changed_by.to_string(),
         logical_time,
-        seq: 0,
         deleted: removed.into(),
     })
 }

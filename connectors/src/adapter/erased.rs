@@ -38,6 +38,11 @@ impl Erased {
         }
     }
 
+    /// Whether nothing is.
+    pub(super) fn is_empty(&self) -> bool {
+        self.customers.is_empty() && self.identifiers.is_empty()
+    }
+
     /// Whether an event of `customer`, or one without a customer id, is erased.
     pub(super) fn has(&self, customer: Option<Subject>, event: &ValidEvent) -> bool {
         let is_over = |until: Option<&Millis>| until.is_some_and(|u| event.occurred_at_ms <= *u);
@@ -54,6 +59,6 @@ impl Erased {
 /// Takes everything out of a row that an erasure does not leave.
 pub(super) fn empty(row: &mut EventRow) {
     row.payload.clear();
-    row.properties = serde_json::json!({});
+    row.properties = "{}".to_owned();
     row.identifier_tokens.clear();
 }

@@ -23,9 +23,9 @@ pub(super) fn tell(
     selectors: &Selectors,
     input: &mut TickInput,
 ) {
-    let account: Arc<str> = event.account_id.as_str().into();
+    let account = &event.account_id;
     let subject = match &event.qontak_customer_id {
-        Some(customer) => know(event, &account, customer, None, ids, input),
+        Some(customer) => know(event, account, customer, None, ids, input),
         None if event.identifiers.is_empty() => return,
         None => {
             let subject = ids.anonymous(event.identifiers.iter().map(|found| found.token));
@@ -33,7 +33,7 @@ pub(super) fn tell(
             subject
         }
     };
-    happen(event, &account, subject, ids, selectors, input);
+    happen(event, account, subject, ids, selectors, input);
     if event.qontak_customer_id.is_some() {
         let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
         let named = event.identifiers.iter().copied().chain(attributes);
@@ -45,30 +45,27 @@ pub(super) fn tell(
         }));
     }
     if let (None, Some(team)) = (&event.qontak_customer_id, &event.team_id) {
-        input.teams.push((subject, team.as_str().into(), event.occurred_at_ms));
+        input.teams.push((subject, team.clone(), event.occurred_at_ms));
     }
-    if event.source_module != IDENTITY_SOURCE {
+    if *event.source_module != *IDENTITY_SOURCE {
         return;
     }
-    let stamp = Stamp {
-        occurred_at_ms: event.occurred_at_ms,
-        key: event.idempotency_key.as_str().into(),
-        ordinal,
-    };
-    match event.event_name.as_str() {
+    let stamp =
+        Stamp { occurred_at_ms: event.occurred_at_ms, key: event.idempotency_key.clone(), ordinal };
+    match &*event.event_name {
         "customer.created" | "customer.updated" => describe(event, subject, &stamp, input),
-        "customer.merged" => link(event, &account, subject, true, stamp, ids, input),
-        "customer.unmerged" => link(event, &account, subject, false, stamp, ids, input),
+        "customer.merged" => link(event, account, subject, true, stamp, ids, input),
+        "customer.unmerged" => link(event, account, subject, false, stamp, ids, input),
         ERASED => input.erasures.push((subject, event.occurred_at_ms)),
-        "segment.entered" => assert(event, account, subject, true, stamp, input),
-        "segment.exited" => assert(event, account, subject, false, stamp, input),
+        "segment.entered" => assert(event, account.clone(), subject, true, stamp, input),
+        "segment.exited" => assert(event, account.clone(), subject, false, stamp, input),
         _ => {}
     }
 }
 
 /// Whether the event erases its customer.
 pub(super) fn is_erasure(event: &ValidEvent) -> bool {
-    event.source_module == IDENTITY_SOURCE && event.event_name == ERASED
+    *event.source_module == *IDENTITY_SOURCE && *event.event_name == *ERASED
 }
 
 /// That the event happened, once as it is and once for each selector that selects it.
@@ -81,18 +78,18 @@ fn happen(
     input: &mut TickInput,
 ) {
     let occurred_at_ms = event.occurred_at_ms;
-    let mut fact = |event: EventType, group: Option<&str>| {
-        let group = group.map_or(Group::NONE, |text| {
-            let group = ids.group(account, text);
-            input.groups.push(GroupName { group, group_key: text.into() });
+    let mut fact = |event: EventType, group_key: Option<Arc<str>>| {
+        let group = group_key.map_or(Group::NONE, |group_key| {
+            let group = ids.group(account, &group_key);
+            input.groups.push(GroupName { group, group_key });
             group
         });
         input.events.push((subject, EventFact { event, group, occurred_at_ms }));
     };
-    fact(event.event, event.group.as_deref());
+    fact(event.event, event.group.clone());
     if selectors.reads(event.event) {
         let properties = stored_properties(event);
-        let emit = |event, group: Option<Cow<'_, str>>| fact(event, group.as_deref());
+        let emit = |event, group: Option<Cow<'_, str>>| fact(event, group.map(Arc::from));
         selectors.derived(account, event.event, &properties, emit);
     }
 }
@@ -111,7 +108,7 @@ fn stored_properties(event: &ValidEvent) -> Map<String, Value> {
 fn know(
     event: &ValidEvent,
     account: &Arc<str>,
-    customer: &str,
+    customer: &Arc<str>,
     by: Option<Subject>,
     ids: &IdKey,
     input: &mut TickInput,
@@ -120,10 +117,10 @@ fn know(
     input.known.push(Known {
         subject,
         account_id: account.clone(),
-        customer_id: customer.into(),
+        customer_id: customer.clone(),
         occurred_at_ms: event.occurred_at_ms,
         by: by.filter(|by| *by != subject),
-        team: event.team_id.as_deref().filter(|_| by.is_none()).map(Arc::from),
+        team: event.team_id.clone().filter(|_| by.is_none()),
     });
     subject
 }
@@ -131,9 +128,9 @@ fn know(
 fn describe(event: &ValidEvent, subject: Subject, stamp: &Stamp, input: &mut TickInput) {
     input.attributes.extend(event.attributes.iter().map(|attribute| AttributeFact {
         subject,
-        name: attribute.name.as_str().into(),
+        name: attribute.name.clone(),
         stamp: stamp.clone(),
-        value: attribute.value.clone().map(Arc::new),
+        value: attribute.value.clone(),
         identifier: attribute.identifier,
     }));
     let at = event.occurred_at_ms;
@@ -148,8 +145,7 @@ fn assert(
     stamp: Stamp,
     input: &mut TickInput,
 ) {
-    let Some(segment_id) = &event.segment_id else { return };
-    let segment_id = segment_id.as_str().into();
+    let Some(segment_id) = event.segment_id.clone() else { return };
     input.assertions.push(AssertionFact { account_id, segment_id, stamp, subject, entered });
 }
 

@@ -1,6 +1,5 @@
 //! The ledger: per partition, how many records were read and what became of them (product §3).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cebe_schemas::row::{LedgerRow, Row};
@@ -21,12 +20,16 @@ pub(super) enum Outcome {
 /// difference would show.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    partitions: BTreeMap<(Arc<str>, i32), Counts>,
-    touched: BTreeSet<(Arc<str>, i32)>,
+    /// Sorted by topic and partition.
+    partitions: Vec<Partition>,
+    /// The place of the last record: the next is mostly of the same partition.
+    last: usize,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
+#[derive(Debug)]
+struct Partition {
+    topic: Arc<str>,
+    number: i32,
     read: u64,
     accepted: u64,
     duplicate: u64,
@@ -34,9 +37,29 @@ struct Counts {
     skipped: u64,
     /// Of this tick.
     skipped_ranges: Vec<(i64, i64)>,
+    /// In this tick.
+    touched: bool,
 }
 
-impl Counts {
+impl Partition {
+    fn new(topic: Arc<str>, number: i32) -> Partition {
+        Partition {
+            topic,
+            number,
+            read: 0,
+            accepted: 0,
+            duplicate: 0,
+            rejected: 0,
+            skipped: 0,
+            skipped_ranges: Vec::new(),
+            touched: false,
+        }
+    }
+
+    fn place(&self) -> (&str, i32) {
+        (&self.topic, self.number)
+    }
+
     fn skip(&mut self, offset: i64) {
         match self.skipped_ranges.last_mut() {
             Some((_, to)) if *to == offset => *to += 1,
@@ -47,44 +70,56 @@ impl Counts {
 
 impl Ledger {
     pub(super) fn read(&mut self, record: &Record) {
-        let place = (record.topic.clone(), record.partition);
-        if !self.touched.contains(&place) {
-            self.touched.insert(place.clone());
-        }
-        self.partitions.entry(place).or_default().read += 1;
+        let partition = self.partition(record);
+        partition.touched = true;
+        partition.read += 1;
     }
 
     pub(super) fn decided(&mut self, record: &Record, outcome: Outcome) {
-        let place = (record.topic.clone(), record.partition);
-        let counts = self.partitions.entry(place).or_default();
+        let partition = self.partition(record);
         if outcome == Outcome::Skipped {
-            counts.skip(record.offset);
+            partition.skip(record.offset);
         }
         *match outcome {
-            Outcome::Accepted => &mut counts.accepted,
-            Outcome::Duplicate => &mut counts.duplicate,
-            Outcome::Rejected => &mut counts.rejected,
-            Outcome::Skipped => &mut counts.skipped,
+            Outcome::Accepted => &mut partition.accepted,
+            Outcome::Duplicate => &mut partition.duplicate,
+            Outcome::Rejected => &mut partition.rejected,
+            Outcome::Skipped => &mut partition.skipped,
         } += 1;
+    }
+
+    fn partition(&mut self, record: &Record) -> &mut Partition {
+        let place = (&*record.topic, record.partition);
+        if self.partitions.get(self.last).is_none_or(|last| last.place() != place) {
+            self.last = match self.partitions.binary_search_by(|held| held.place().cmp(&place)) {
+                Ok(at) => at,
+                Err(at) => {
+                    let partition = Partition::new(record.topic.clone(), record.partition);
+                    self.partitions.insert(at, partition);
+                    at
+                }
+            };
+        }
+        &mut self.partitions[self.last]
     }
 
     /// Appends the new state of every partition that was read since it was asked last.
     pub(super) fn rows(&mut self, t_ms: Millis, rows: &mut Vec<Row>) {
-        for place in std::mem::take(&mut self.touched) {
-            let Some(counts) = self.partitions.get_mut(&place) else { continue };
-            rows.push(Row::Ledger(LedgerRow {
-                topic: place.0.to_string(),
-                partition: place.1,
-                records_read: counts.read,
-                accepted: counts.accepted,
-                duplicate: counts.duplicate,
-                rejected: counts.rejected,
-                skipped: counts.skipped,
-                skipped_ranges: std::mem::take(&mut counts.skipped_ranges),
+        let touched = self.partitions.iter_mut().filter(|partition| partition.touched);
+        rows.extend(touched.map(|partition| {
+            partition.touched = false;
+            Row::Ledger(LedgerRow {
+                topic: partition.topic.clone(),
+                partition: partition.number,
+                records_read: partition.read,
+                accepted: partition.accepted,
+                duplicate: partition.duplicate,
+                rejected: partition.rejected,
+                skipped: partition.skipped,
+                skipped_ranges: std::mem::take(&mut partition.skipped_ranges),
                 logical_time: t_ms,
-                seq: 0,
-            }));
-        }
+            })
+        }));
     }
 }
 

@@ -12,7 +12,7 @@ mod ledger;
 mod rows;
 mod tally;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cebe_schemas::change::Moment;
@@ -64,7 +64,7 @@ pub struct Adapter<K> {
     control: ControlState,
     announced: Announced,
     /// Types of which an event was accepted.
-    accepted: HashSet<EventType>,
+    accepted: BTreeSet<EventType>,
     erased: Erased,
     ledger: Ledger,
 }
@@ -78,7 +78,7 @@ impl<K: KeyIndex> Adapter<K> {
             keys,
             control,
             announced: Announced::default(),
-            accepted: HashSet::new(),
+            accepted: BTreeSet::new(),
             erased: Erased::default(),
             ledger: Ledger::default(),
         }
@@ -103,6 +103,7 @@ impl<K: KeyIndex> Adapter<K> {
     ) -> Result<AdaptedTick, AdaptError> {
         let mut tick = AdaptedTick::default();
         tick.input.t_ms = t_ms;
+        tick.rows.reserve(records.len());
         let place = |record: &Record, at: usize| Placed {
             record_ordinal: first_ordinal + at as u64,
             t_ms,
@@ -256,9 +257,13 @@ impl<K: KeyIndex> Adapter<K> {
 impl<K> Adapter<K> {
     /// Takes an erasure in. Returns whether the event itself is erased.
     fn erase(&mut self, event: &ValidEvent, t_ms: Millis, tick: &mut AdaptedTick) -> bool {
+        let is_erasure = facts::is_erasure(event);
+        if !is_erasure && self.erased.is_empty() {
+            return false;
+        }
         let customer = event.qontak_customer_id.as_deref();
         let subject = customer.map(|id| self.judge.keys.id_key().subject(&event.account_id, id));
-        if let (true, Some(subject)) = (facts::is_erasure(event), subject) {
+        if let (true, Some(subject)) = (is_erasure, subject) {
             self.erased.customer(subject, event.occurred_at_ms);
             tick.rows.push(Row::Erasure(rows::erasure(event, t_ms)));
         }

@@ -1,4 +1,4 @@
-//! Rows of accepted and rejected records. `seq` is given when rows are numbered.
+//! Rows of accepted and rejected records.
 
 use cebe_schemas::control::ControlError;
 use cebe_schemas::id::Token;
@@ -30,12 +30,11 @@ pub(super) fn accepted(event: ValidEvent, placed: &Placed, keys: &Keys) -> Event
         properties: event.properties,
         payload: event.payload,
         identifier_tokens: tokens.into_iter().map(|token| keys.render(token)).collect(),
-        topic: placed.topic.to_string(),
+        topic: placed.topic.clone(),
         partition: placed.partition,
         offset: placed.offset,
         logical_time: placed.t_ms,
         ordinal: placed.record_ordinal,
-        seq: 0,
     }
 }
 
@@ -47,7 +46,6 @@ pub(super) fn erasure(event: &ValidEvent, logical_time: Millis) -> ErasureRow {
         identifier_token: String::new(),
         erased_until: event.occurred_at_ms,
         logical_time,
-        seq: 0,
         deleted: 0,
     }
 }
@@ -67,7 +65,6 @@ pub(super) fn rejected(rejection: Rejection, source: &str, placed: &Placed) -> R
         received_at: placed.t_ms,
         logical_time: placed.t_ms,
         ordinal: placed.record_ordinal,
-        seq: 0,
     }
 }
 

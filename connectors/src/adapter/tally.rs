@@ -1,6 +1,7 @@
 //! The key events of operation (product §3): structured logs and counters, by the names given there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cebe_schemas::row::{EventRow, RejectedRow, Row};
 use cebe_schemas::time::format_rfc3339;
@@ -13,7 +14,7 @@ use super::AdaptedTick;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// (`source_module`, `event_name`) → accepted events.
-    pub ingested: BTreeMap<(String, String), u64>,
+    pub ingested: BTreeMap<(Arc<str>, Arc<str>), u64>,
     /// (`source_module`, `reason`) → rejected records.
     pub rejected: BTreeMap<(String, &'static str), u64>,
     /// The duplicates.
@@ -26,9 +27,9 @@ pub struct Tally {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
     /// The publisher.
-    pub source_module: String,
+    pub source_module: Arc<str>,
     /// The customer as named; "" if the event names none.
-    pub qontak_customer_id: String,
+    pub qontak_customer_id: Arc<str>,
     /// The ordinal of the record that was taken in.
     pub of: u64,
 }
@@ -92,9 +93,9 @@ impl AdaptedTick {
         }
         for Duplicate { source_module, qontak_customer_id, of } in &self.tally.duplicates {
             tracing::debug!(
-                source_module,
+                source_module = &**source_module,
                 reason = "duplicate",
-                qontak_customer_id,
+                qontak_customer_id = &**qontak_customer_id,
                 of,
                 "cebe_event_rejected"
             );
@@ -105,9 +106,9 @@ impl AdaptedTick {
 fn log_ingested(row: &EventRow) {
     if tracing::enabled!(tracing::Level::DEBUG) {
         tracing::debug!(
-            source_module = row.source_module,
-            event_name = row.event_name,
-            qontak_customer_id = row.qontak_customer_id,
+            source_module = &*row.source_module,
+            event_name = &*row.event_name,
+            qontak_customer_id = &*row.qontak_customer_id,
             latency_ms = row.received_at - row.published_at,
             timestamp = format_rfc3339(row.occurred_at),
             "cebe_event_ingested"

@@ -88,7 +88,7 @@ fn an_accepted_event_is_a_row_with_its_place() {
     assert_eq!((row.offset, row.ordinal, row.partition), (41, 101, 0));
     assert_eq!((row.received_at, row.published_at, row.logical_time), (T, T - 7, T));
     assert_eq!((&*row.account_id, &*row.team_id, &*row.topic), ("a", "t", "cebe.events.cdp"));
-    assert_eq!(tick.tally.ingested[&("cdp".to_owned(), "customer.created".to_owned())], 1);
+    assert_eq!(tick.tally.ingested[&("cdp".into(), "customer.created".into())], 1);
 }
 
 #[test]

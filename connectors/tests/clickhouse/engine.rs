@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use cebe_schemas::change::Cause;
 use cebe_schemas::row::{
-    EventRow, IdentityRow, LedgerRow, MetricRow, Progress, ProgressEntry, RejectedRow, SegmentRow,
+    EventRow, IdentityRow, LedgerRow, MetricRow, Progress, ProgressEntry, RejectedRow, Row,
+    SegmentRow,
 };
 use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::{PROGRESS_TOPIC, View};
 use fastrand::Rng;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use serde::Serialize;
 use serde_json::json;
 
 use crate::people::People;
@@ -86,7 +86,7 @@ impl Engine {
         for ((topic, partition), counts) in &self.truth.ledger {
             let [records_read, accepted, duplicate, rejected, skipped] = *counts;
             let row = LedgerRow {
-                topic: topic.clone(),
+                topic: topic.as_str().into(),
                 partition: *partition,
                 records_read,
                 accepted,
@@ -95,9 +95,8 @@ impl Engine {
                 skipped,
                 skipped_ranges: self.truth.skipped_at(topic, *partition, self.t_ms),
                 logical_time: self.t_ms,
-                seq: 0,
             };
-            tick.add(View::Ledger, *partition as u32, self.t_ms, &row);
+            tick.add(*partition as u32, Row::Ledger(row));
         }
         tick.finish(self.t_ms, self.binding)
     }
@@ -112,14 +111,14 @@ impl Engine {
     }
 
     /// The next tick, of one event for each (properties, payload).
-    pub fn tick_of(&mut self, events: impl Iterator<Item = (serde_json::Value, String)>) -> Tick {
+    pub fn tick_of(&mut self, events: impl Iterator<Item = (String, String)>) -> Tick {
         self.t_ms += 10;
         self.binding += 1;
         let mut tick = Building::default();
         for (properties, payload) in events {
             let mut row = self.accepted(self.t_ms);
             (row.properties, row.payload) = (properties, payload);
-            tick.add(View::Events, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+            tick.add(self.rng.u32(..PARTITIONS), Row::Event(row));
         }
         tick.finish(self.t_ms, self.binding)
     }
@@ -157,19 +156,18 @@ impl Engine {
             received_at: self.t_ms,
             logical_time: self.t_ms,
             ordinal: self.ordinal,
-            seq: 0,
         };
-        tick.add(View::Rejected, partition as u32, self.t_ms, &row);
+        tick.add(partition as u32, Row::Rejected(row));
         self.truth.rejected.push(json!([topic, partition, offset, "malformed_json"]).to_string());
     }
 
     fn event_at(&mut self, tick: &mut Building, published_ms: Millis) {
         let mut row = self.accepted(published_ms);
         let amount = self.rng.u32(..1000);
-        row.properties = json!({"amount": amount, "when": "2026-01-02T03:04:05Z"});
+        row.properties = json!({"amount": amount, "when": "2026-01-02T03:04:05Z"}).to_string();
         row.payload = json!({"properties": {"amount": amount}}).to_string();
-        tick.add(View::Events, self.rng.u32(..PARTITIONS), self.t_ms, &row);
         self.truth.events.push(json!([row.account_id, row.ordinal, amount]).to_string());
+        tick.add(self.rng.u32(..PARTITIONS), Row::Event(row));
     }
 
     /// An event without content, in the ledger.
@@ -182,25 +180,42 @@ impl Engine {
         counts[1] += 1;
         self.ordinal += 1;
         EventRow {
-            account_id: format!("acc-{}", self.rng.u8(..5)),
-            team_id: String::new(),
+            account_id: format!("acc-{}", self.rng.u8(..5)).into(),
+            team_id: "".into(),
             source_module: source.into(),
-            event_name: format!("{source}.happened"),
+            event_name: format!("{source}.happened").into(),
             schema_version: 1,
-            idempotency_key: format!("key-{}", self.ordinal),
-            qontak_customer_id: format!("{}", self.rng.u16(..500)),
+            idempotency_key: format!("key-{}", self.ordinal).into(),
+            qontak_customer_id: format!("{}", self.rng.u16(..500)).into(),
             occurred_at: self.t_ms - self.rng.i64(0..86_400_000),
             received_at: self.t_ms,
             published_at,
-            properties: json!({}),
+            properties: "{}".into(),
             payload: String::new(),
             identifier_tokens: vec!["k1:aa".into()],
-            topic,
+            topic: topic.into(),
             partition,
             offset,
             logical_time: self.t_ms,
             ordinal: self.ordinal,
-            seq: 0,
+            account_id: format!("acc-{}", self.rng.u8(..5)).into(),
+            team_id: "".into(),
+            source_module: source.into(),
+            event_name: format!("{source}.happened").into(),
+            schema_version: 1,
+            idempotency_key: format!("key-{}", self.ordinal).into(),
+            qontak_customer_id: format!("{}", self.rng.u16(..500)).into(),
+            occurred_at: self.t_ms - self.rng.i64(0..86_400_000),
+            received_at: self.t_ms,
+            published_at,
+            properties: "{}".into(),
+            payload: String::new(),
+            identifier_tokens: vec!["k1:aa".into()],
+            topic: topic.into(),
+            partition,
+            offset,
+            logical_time: self.t_ms,
+            ordinal: self.ordinal,
         }
     }
 
@@ -215,16 +230,15 @@ impl Engine {
             return;
         }
         let row = IdentityRow {
-            account_id: key.0.clone(),
-            qontak_customer_id: key.1.clone(),
-            old_customer_id: old,
-            customer_id: new.clone(),
+            account_id: key.0.as_str().into(),
+            qontak_customer_id: key.1.as_str().into(),
+            old_customer_id: old.into(),
+            customer_id: new.as_str().into(),
             cause: Cause::Merge,
             logical_time: self.t_ms,
-            seq: 0,
             deleted: u8::from(new.is_empty()),
         };
-        tick.add(View::Identities, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        tick.add(self.rng.u32(..PARTITIONS), Row::Identity(row));
         if new.is_empty() {
             self.truth.identities.remove(&key);
         } else {
@@ -243,19 +257,18 @@ impl Engine {
         }
         let entered = !self.truth.members.contains_key(&key);
         let row = SegmentRow {
-            account_id: key.0.clone(),
-            segment_id: key.1.clone(),
-            customer_id: key.2.clone(),
+            account_id: key.0.as_str().into(),
+            segment_id: key.1.as_str().into(),
+            customer_id: key.2.as_str().into(),
             change: if entered { "entered" } else { "exited" },
             cause,
             definition_version: 7,
             logical_time,
-            seq: 0,
             deleted: u8::from(!entered),
         };
-        tick.add(View::Segments, self.rng.u32(..PARTITIONS), logical_time, &row);
         let time = format_rfc3339(logical_time);
         let change = json!([key.0, key.1, key.2, row.change, cause, time, 7]);
+        tick.add(self.rng.u32(..PARTITIONS), Row::Segment(row));
         self.truth.segment_changes.push(change.to_string());
         if entered {
             self.truth.members.insert(key, (logical_time, 7));
@@ -276,9 +289,9 @@ impl Engine {
         };
         let rate = |(n, d): (u64, u64)| (d > 0).then(|| n as f64 / d as f64);
         let row = MetricRow {
-            account_id: key.0.clone(),
+            account_id: key.0.as_str().into(),
             metric: "reply_rate".into(),
-            group_key: key.1.clone(),
+            group_key: key.1.as_str().into(),
             old_numerator: old.0,
             old_denominator: old.1,
             old_rate: rate(old),
@@ -287,10 +300,9 @@ impl Engine {
             new_rate: rate(new),
             cause: Cause::LateEvent,
             logical_time: self.t_ms,
-            seq: 0,
             deleted: u8::from(new.1 == 0),
         };
-        tick.add(View::Metrics, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        tick.add(self.rng.u32(..PARTITIONS), Row::Metric(row));
         let time = format_rfc3339(self.t_ms);
         let change = json!([key.0, key.1, old.0, old.1, new.0, new.1, "late_event", time]);
         self.truth.metric_changes.push(change.to_string());
@@ -314,7 +326,7 @@ impl Truth {
 /// A tick before its rows are numbered.
 #[derive(Default)]
 pub(crate) struct Building {
-    rows: BTreeMap<(View, u32), Vec<(Millis, serde_json::Value)>>,
+    rows: BTreeMap<(View, u32), Vec<Row>>,
     touched: std::collections::BTreeSet<(View, String)>,
 }
 
@@ -324,31 +336,25 @@ impl Building {
         self.touched.insert((view, key.to_owned()))
     }
 
-    pub(crate) fn add(
-        &mut self,
-        view: View,
-        partition: u32,
-        logical_time: Millis,
-        row: &impl Serialize,
-    ) {
-        let row = serde_json::to_value(row).unwrap();
-        self.rows.entry((view, partition)).or_default().push((logical_time, row));
+    pub(crate) fn add(&mut self, partition: u32, row: Row) {
+        self.rows.entry((row.view(), partition)).or_default().push(row);
     }
 
     pub(crate) fn finish(self, through: Millis, binding: u64) -> Tick {
         let mut tick = BTreeMap::new();
         let mut entries = Vec::new();
         for ((view, partition), mut rows) in self.rows {
-            rows.sort_by_key(|(logical_time, _)| *logical_time);
+            rows.sort_by_key(Row::logical_time);
             let mut hasher = blake3::Hasher::new();
             let mut lines = Vec::new();
             let mut last = (Millis::MIN, 0);
-            for (logical_time, mut row) in rows {
+            for row in rows {
+                let logical_time = row.logical_time();
                 last = (logical_time, if logical_time == last.0 { last.1 + 1 } else { 0 });
-                row["seq"] = json!(last.1);
-                let line = row.to_string();
-                hasher.update(line.as_bytes());
-                lines.push(line);
+                let mut line = Vec::new();
+                row.write(last.1, &mut line);
+                hasher.update(&line);
+                lines.push(String::from_utf8(line).unwrap());
             }
             let hash = hasher.finalize().to_hex()[..32].to_owned();
             entries.push(ProgressEntry { view, partition, count: lines.len() as u32, hash });

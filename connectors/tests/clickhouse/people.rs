@@ -1,9 +1,11 @@
 //! Plays the engine on: persons, quarantine and definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use cebe_schemas::change::{Cause, Quarantine};
-use cebe_schemas::row::{CustomerRow, DefinitionRow, QuarantineRow, SeenRow};
+use cebe_schemas::change::{self, Cause, Quarantine};
+use cebe_schemas::fact::AttributeValue;
+use cebe_schemas::row::{CustomerRow, DefinitionRow, QuarantineRow, Row, SeenRow};
 use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::View;
 use serde_json::{Map, Value, json};
@@ -74,6 +76,18 @@ impl People {
     }
 }
 
+/// As the dataflow says it.
+fn told((members, attributes, teams): Profile) -> Arc<change::Profile> {
+    let texts = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect();
+    let attribute =
+        |(name, value): (String, Value)| (name.into(), Arc::new(AttributeValue::new(value)));
+    Arc::new(change::Profile {
+        member_ids: texts(members),
+        attributes: attributes.into_iter().map(attribute).collect(),
+        team_ids: texts(teams),
+    })
+}
+
 impl Engine {
     pub(crate) fn person(&mut self, tick: &mut Building) {
         let key = (format!("acc-{}", self.rng.u8(..5)), format!("{}", self.rng.u16(..60)));
@@ -87,7 +101,7 @@ impl Engine {
     }
 
     fn profile(&mut self, tick: &mut Building, key: Person, gone: bool) {
-        let old = self.truth.people.profiles.get(&key).cloned().unwrap_or_default();
+        let old = self.truth.people.profiles.get(&key).cloned();
         let mut attributes = Map::new();
         let values = [
             json!(u64::MAX),
@@ -101,22 +115,15 @@ impl Engine {
         }
         let members = vec![key.1.clone(), format!("1{}", self.rng.u32(10_000..))];
         let new = (members, attributes, vec![format!("team-{}", self.rng.u8(..3))]);
-        let shown = if gone { Default::default() } else { new.clone() };
         let row = CustomerRow {
-            account_id: key.0.clone(),
-            customer_id: key.1.clone(),
-            member_ids: shown.0,
-            attributes: shown.1,
-            team_ids: shown.2,
-            old_member_ids: old.0,
-            old_attributes: old.1,
-            old_team_ids: old.2,
+            account_id: key.0.as_str().into(),
+            customer_id: key.1.as_str().into(),
+            old: old.map(told),
+            new: (!gone).then(|| told(new.clone())),
             cause: Cause::Event,
             logical_time: self.t_ms,
-            seq: 0,
-            deleted: gone.into(),
         };
-        tick.add(View::Customers, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        tick.add(self.rng.u32(..PARTITIONS), Row::Customer(row));
         if gone {
             self.truth.people.profiles.remove(&key);
         } else {
@@ -129,18 +136,17 @@ impl Engine {
         let new = (self.rng.u8(..4) > 0)
             .then(|| (self.t_ms - self.rng.i64(1_000..1_000_000), self.t_ms - 1));
         let row = SeenRow {
-            account_id: key.0.clone(),
-            customer_id: key.1.clone(),
+            account_id: key.0.as_str().into(),
+            customer_id: key.1.as_str().into(),
             first_seen: new.map(|seen| seen.0),
             last_seen: new.map(|seen| seen.1),
             old_first_seen: old.map(|seen| seen.0),
             old_last_seen: old.map(|seen| seen.1),
             cause: Cause::Event,
             logical_time: self.t_ms,
-            seq: 0,
             deleted: new.is_none().into(),
         };
-        tick.add(View::Seen, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        tick.add(self.rng.u32(..PARTITIONS), Row::Seen(row));
         match new {
             Some(seen) => self.truth.people.seen.insert(key, seen),
             None => self.truth.people.seen.remove(&key),
@@ -160,17 +166,16 @@ impl Engine {
         }
         let ends = self.truth.people.quarantine.contains(&key);
         let row = QuarantineRow {
-            account_id: key.0.clone(),
+            account_id: key.0.as_str().into(),
             reason,
             identifier_token: key.2.clone(),
             cluster: key.3.clone(),
-            qontak_customer_id: key.4.clone(),
+            qontak_customer_id: key.4.as_str().into(),
             cause: Cause::Merge,
             logical_time: self.t_ms,
-            seq: 0,
             deleted: ends.into(),
         };
-        tick.add(View::Quarantine, self.rng.u32(..PARTITIONS), self.t_ms, &row);
+        tick.add(self.rng.u32(..PARTITIONS), Row::Quarantine(row));
         if ends {
             self.truth.people.quarantine.remove(&key);
         } else {
@@ -204,10 +209,9 @@ impl Engine {
             definition: "{\"n\": 12345678901234567890123}".into(),
             changed_by: "somebody".into(),
             logical_time: self.t_ms,
-            seq: 0,
             deleted: removed.into(),
         };
-        tick.add(View::Definitions, 0, self.t_ms, &row);
+        tick.add(0, Row::Definition(row));
         if !removed {
             let defined = Defined { kind, account_id, id, version, from: self.t_ms, to: None };
             self.truth.people.definitions.push(defined);
@@ -221,19 +225,13 @@ impl Engine {
         let row = CustomerRow {
             account_id: "acc-1".into(),
             customer_id: "7".into(),
-            member_ids: vec!["7".into()],
-            attributes: Map::new(),
-            team_ids: Vec::new(),
-            old_member_ids: Vec::new(),
-            old_attributes: Map::new(),
-            old_team_ids: Vec::new(),
+            old: None,
+            new: Some(told((vec!["7".into()], Map::new(), Vec::new()))),
             cause: Cause::Event,
             logical_time: self.t_ms,
-            seq: 0,
-            deleted: 0,
         };
         let mut tick = Building::default();
-        tick.add(View::Customers, 3, self.t_ms, &row);
+        tick.add(3, Row::Customer(row));
         tick.finish(self.t_ms, self.binding)
     }
 }

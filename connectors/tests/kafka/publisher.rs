@@ -29,7 +29,7 @@ fn tick(number_: u64, partitions: i32) -> Numbered {
     let binding = binding(number_);
     let rows = (0..partitions).map(|partition| {
         Row::Ledger(LedgerRow {
-            topic: "cebe.events.cdp".to_owned(),
+            topic: "cebe.events.cdp".into(),
             partition,
             records_read: number_,
             accepted: 0,
@@ -38,7 +38,6 @@ fn tick(number_: u64, partitions: i32) -> Numbered {
             skipped: 0,
             skipped_ranges: Vec::new(),
             logical_time: binding.t_ms,
-            seq: 0,
         })
     });
     number(&binding, rows.collect(), vec![], &Keys::development()).unwrap()

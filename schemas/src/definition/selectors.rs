@@ -1,7 +1,7 @@
 //! What each accepted event tells the dataflow beside that it happened.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use crate::id::EventType;
 /// The derived selectors of all definitions in force, by the event type that they look at.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
-    by_event: HashMap<EventType, Vec<OfAccount>>,
+    by_event: BTreeMap<EventType, Vec<OfAccount>>,
 }
 
 /// A selector and its account; none: every account.

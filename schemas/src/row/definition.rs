@@ -1,9 +1,8 @@
-use serde::Serialize;
-
-use crate::time::{Millis, rfc3339};
+use super::object::Object;
+use crate::time::Millis;
 
 /// A definition came into force, or was removed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DefinitionRow {
     /// `segment` or `metric`.
     pub kind: &'static str,
@@ -20,10 +19,23 @@ pub struct DefinitionRow {
     /// Who changed it.
     pub changed_by: String,
     /// When.
-    #[serde(with = "rfc3339")]
     pub logical_time: Millis,
-    /// Number within (view, partition, logical time).
-    pub seq: u32,
     /// 1 when it was removed.
     pub deleted: u8,
+}
+
+impl DefinitionRow {
+    /// Its fields, in the order of the landing table.
+    pub(super) fn write(&self, seq: u32, row: &mut Object) {
+        row.text("kind", self.kind);
+        row.text("account_id", &self.account_id);
+        row.text("id", &self.id);
+        row.value("version", &self.version);
+        row.text("title", &self.title);
+        row.text("definition", &self.definition);
+        row.text("changed_by", &self.changed_by);
+        row.time("logical_time", self.logical_time);
+        row.value("seq", &seq);
+        row.value("deleted", &self.deleted);
+    }
 }

@@ -1,50 +1,71 @@
-use serde::Serialize;
+use std::sync::Arc;
 
-use crate::time::{Millis, rfc3339};
+use super::object::Object;
+use crate::time::Millis;
 
 /// An accepted event. Everything personal in it is masked.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EventRow {
     /// The tenant.
-    pub account_id: String,
+    pub account_id: Arc<str>,
     /// The team that published it; "" if none.
-    pub team_id: String,
+    pub team_id: Arc<str>,
     /// The publisher.
-    pub source_module: String,
+    pub source_module: Arc<str>,
     /// The event type.
-    pub event_name: String,
+    pub event_name: Arc<str>,
     /// The version of its schema.
     pub schema_version: u32,
     /// The key that makes it count once.
-    pub idempotency_key: String,
+    pub idempotency_key: Arc<str>,
     /// The customer as named; "" if the event names none.
-    pub qontak_customer_id: String,
+    pub qontak_customer_id: Arc<str>,
     /// When it happened, by its publisher.
-    #[serde(with = "rfc3339")]
     pub occurred_at: Millis,
     /// Its arrival: the logical time that took it in.
-    #[serde(with = "rfc3339")]
     pub received_at: Millis,
     /// The Kafka record's create time: where propagation is measured from.
-    #[serde(with = "rfc3339")]
     pub published_at: Millis,
-    /// The properties, sanitised so that a JSON column takes every accepted event.
-    pub properties: serde_json::Value,
+    /// The properties as the text of a JSON object, sanitised so that a JSON column takes every
+    /// accepted event.
+    pub properties: String,
     /// The masked envelope, whole: the truth that `properties` is a convenience of.
     pub payload: String,
     /// Tokens of all its valid identifiers.
     pub identifier_tokens: Vec<String>,
     /// Where it was read.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// Where it was read.
     pub partition: i32,
     /// Where it was read.
     pub offset: i64,
     /// The logical time that took it in.
-    #[serde(with = "rfc3339")]
     pub logical_time: Millis,
     /// Its place in the order of arrival; unique.
     pub ordinal: u64,
-    /// Number within (view, partition, logical time).
-    pub seq: u32,
+}
+
+impl EventRow {
+    /// Its fields, in the order of the landing table.
+    pub(super) fn write(&self, seq: u32, row: &mut Object) {
+        row.text("account_id", &self.account_id);
+        row.text("team_id", &self.team_id);
+        row.text("source_module", &self.source_module);
+        row.text("event_name", &self.event_name);
+        row.value("schema_version", &self.schema_version);
+        row.text("idempotency_key", &self.idempotency_key);
+        row.text("qontak_customer_id", &self.qontak_customer_id);
+        row.time("occurred_at", self.occurred_at);
+        row.time("received_at", self.received_at);
+        row.time("published_at", self.published_at);
+        row.json("properties", &self.properties);
+        row.text("payload", &self.payload);
+        row.texts("identifier_tokens", &self.identifier_tokens);
+        row.text("topic", &self.topic);
+        row.value("partition", &self.partition);
+        row.value("offset", &self.offset);
+        row.time("logical_time", self.logical_time);
+        row.value("ordinal", &self.ordinal);
+        row.value("seq", &seq);
+    }
 }

@@ -1,12 +1,13 @@
-use serde::Serialize;
+use std::sync::Arc;
 
-use crate::time::{Millis, rfc3339};
+use super::object::Object;
+use crate::time::Millis;
 
 /// All records ever read from one partition, by verdict, as of a logical time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LedgerRow {
     /// The topic read.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition read.
     pub partition: i32,
     /// Records that the bindings counted, before any verdict.
@@ -23,8 +24,21 @@ pub struct LedgerRow {
     /// them is a record.
     pub skipped_ranges: Vec<(i64, i64)>,
     /// As of.
-    #[serde(with = "rfc3339")]
     pub logical_time: Millis,
-    /// Number within (view, partition, logical time).
-    pub seq: u32,
+}
+
+impl LedgerRow {
+    /// Its fields, in the order of the landing table.
+    pub(super) fn write(&self, seq: u32, row: &mut Object) {
+        row.text("topic", &self.topic);
+        row.value("partition", &self.partition);
+        row.value("records_read", &self.records_read);
+        row.value("accepted", &self.accepted);
+        row.value("duplicate", &self.duplicate);
+        row.value("rejected", &self.rejected);
+        row.value("skipped", &self.skipped);
+        row.value("skipped_ranges", &self.skipped_ranges);
+        row.time("logical_time", self.logical_time);
+        row.value("seq", &seq);
+    }
 }

@@ -10,6 +10,7 @@ mod event;
 mod identity;
 mod ledger;
 mod metric;
+mod object;
 mod progress;
 mod quarantine;
 mod rejected;
@@ -29,7 +30,10 @@ pub use rejected::RejectedRow;
 pub use seen::SeenRow;
 pub use segment::SegmentRow;
 
+use crate::json::write::write_texts;
+use crate::time::Millis;
 use crate::view::View;
+use object::Object;
 
 /// A row on its way out: where it goes and what it says, before it is numbered.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,4 +79,45 @@ impl Row {
             Row::Ledger(_) => View::Ledger,
         }
     }
+
+    /// The logical time that it belongs to.
+    pub fn logical_time(&self) -> Millis {
+        match self {
+            Row::Event(row) => row.logical_time,
+            Row::Identity(row) => row.logical_time,
+            Row::Customer(row) => row.logical_time,
+            Row::Seen(row) => row.logical_time,
+            Row::Segment(row) => row.logical_time,
+            Row::Metric(row) => row.logical_time,
+            Row::Quarantine(row) => row.logical_time,
+            Row::Erasure(row) => row.logical_time,
+            Row::Definition(row) => row.logical_time,
+            Row::Rejected(row) => row.logical_time,
+            Row::Ledger(row) => row.logical_time,
+        }
+    }
+
+    /// Appends the row as one JSON object. `seq`: its number within (view, partition, logical time).
+    pub fn write(&self, seq: u32, out: &mut Vec<u8>) {
+        let mut object = Object::begin(out);
+        match self {
+            Row::Event(row) => row.write(seq, &mut object),
+            Row::Identity(row) => row.write(seq, &mut object),
+            Row::Customer(row) => row.write(seq, &mut object),
+            Row::Seen(row) => row.write(seq, &mut object),
+            Row::Segment(row) => row.write(seq, &mut object),
+            Row::Metric(row) => row.write(seq, &mut object),
+            Row::Quarantine(row) => row.write(seq, &mut object),
+            Row::Erasure(row) => row.write(seq, &mut object),
+            Row::Definition(row) => row.write(seq, &mut object),
+            Row::Rejected(row) => row.write(seq, &mut object),
+            Row::Ledger(row) => row.write(seq, &mut object),
+        }
+        object.end();
+    }
+}
+
+/// Appends the key of a row, as records carry it: a JSON array of strings.
+pub fn write_key(parts: &[&str], out: &mut Vec<u8>) {
+    write_texts(parts.iter().copied(), out);
 }

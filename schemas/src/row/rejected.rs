@@ -1,9 +1,8 @@
-use serde::Serialize;
-
-use crate::time::{Millis, rfc3339};
+use super::object::Object;
+use crate::time::Millis;
 
 /// A record that was not taken in, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RejectedRow {
     /// Where it was read.
     pub topic: String,
@@ -26,13 +25,29 @@ pub struct RejectedRow {
     /// The record, masked; for `malformed_json` and `oversized` its size and keyed hash.
     pub payload: String,
     /// Its arrival.
-    #[serde(with = "rfc3339")]
     pub received_at: Millis,
     /// The logical time that took it in.
-    #[serde(with = "rfc3339")]
     pub logical_time: Millis,
     /// Its place in the order of arrival; unique.
     pub ordinal: u64,
-    /// Number within (view, partition, logical time).
-    pub seq: u32,
+}
+
+impl RejectedRow {
+    /// Its fields, in the order of the landing table.
+    pub(super) fn write(&self, seq: u32, row: &mut Object) {
+        row.text("topic", &self.topic);
+        row.value("partition", &self.partition);
+        row.value("offset", &self.offset);
+        row.text("account_id", &self.account_id);
+        row.text("source_module", &self.source_module);
+        row.text("event_name", &self.event_name);
+        row.text("reason", &self.reason);
+        row.text("pointer", &self.pointer);
+        row.text("message", &self.message);
+        row.text("payload", &self.payload);
+        row.time("received_at", self.received_at);
+        row.time("logical_time", self.logical_time);
+        row.value("ordinal", &self.ordinal);
+        row.value("seq", &seq);
+    }
 }

@@ -8,6 +8,7 @@ use crate::control::{ControlState, Ingestion, Settings};
 use crate::envelope::{Body, Envelope, Fault, MAX_EVENT_BYTES};
 use crate::fact::{AttributeValue, Identifier};
 use crate::identifier::{self, EMAIL, PHONE};
+use crate::json::write::into_text;
 use crate::json::{self, Malformed, Member, Node, find};
 use crate::mask::Masker;
 use crate::sanitise;
@@ -64,14 +65,18 @@ impl Judge {
             Ingestion::On | Ingestion::Accounts(_) => {}
         }
         let settings = control.settings();
-        let account_id = envelope.valid_account().unwrap_or_default().to_owned();
+        let examined = self.examine(source, &envelope, settings, arrival_ms);
+        let account_id: Arc<str> = match &examined {
+            Ok((event, _)) => event.account_id.clone(),
+            Err(_) => envelope.valid_account().unwrap_or_default().into(),
+        };
         let masker = Masker {
             keys: &self.keys,
             account_id: &account_id,
             strict: settings.strict_sources.contains(source),
             hash_keys: settings.hashed_key_sources.contains(source),
         };
-        match self.examine(source, &envelope, settings, arrival_ms) {
+        match examined {
             Ok((event, schema)) => {
                 Verdict::Valid(Box::new(finish(event, schema, members, &masker, payload.len())))
             }
@@ -85,7 +90,7 @@ impl Judge {
                     message: masker.text(&fault.message).into_owned(),
                     payload: written(members, payload.len()),
                     event_name,
-                    account_id,
+                    account_id: account_id.to_string(),
                 }))
             }
         }
@@ -137,17 +142,17 @@ impl Judge {
         identifiers.sort_unstable();
         identifiers.dedup();
         let property = |name: &str| find(body.properties, name).and_then(Node::as_text);
-        let text = |name: &str| property(name).map(str::to_owned);
+        let text = |name: &str| property(name).map(Arc::from);
         let identifying = |kind: &str| {
             let identifier = property(kind).and_then(|value| identify(kind, value))?;
-            Some(Attribute { name: kind.to_owned(), value: None, identifier: Some(identifier) })
+            Some(Attribute { name: kind.into(), value: None, identifier: Some(identifier) })
         };
         let attributes = match sets_attributes(&schema.event_name) {
             true => [PHONE, EMAIL].into_iter().filter_map(identifying).collect(),
             false => Vec::new(),
         };
         let (mut other_customer, mut segment_id) = (None, None);
-        match schema.event_name.as_str() {
+        match &*schema.event_name {
             "customer.merged" => other_customer = text("into"),
             "customer.unmerged" => other_customer = text("from"),
             "segment.entered" | "segment.exited" => segment_id = text("segment_id"),
@@ -155,18 +160,18 @@ impl Judge {
         }
         let id_key = self.keys.id_key();
         ValidEvent {
-            account_id: body.account_id.to_owned(),
-            team_id: body.team_id.map(str::to_owned),
+            account_id: body.account_id.into(),
+            team_id: body.team_id.map(Arc::from),
             source_module: schema.source_module.clone(),
             event_name: schema.event_name.clone(),
             schema_version: schema.version,
-            idempotency_key: body.idempotency_key.to_owned(),
+            idempotency_key: body.idempotency_key.into(),
             event_key: id_key.event_key(
                 body.account_id,
                 &schema.source_module,
                 body.idempotency_key,
             ),
-            qontak_customer_id: body.qontak_customer_id.map(str::to_owned),
+            qontak_customer_id: body.qontak_customer_id.map(Arc::from),
             occurred_at_ms: body.occurred_at_ms,
             event: schema.event,
             group: schema.shape.group_property().and_then(text),
@@ -175,7 +180,7 @@ impl Judge {
             segment_id,
             other_customer,
             payload: String::new(),
-            properties: serde_json::Value::Null,
+            properties: String::new(),
         }
     }
 
@@ -226,7 +231,7 @@ fn finish(
 ) -> ValidEvent {
     masker.event(&mut members, &schema.shape);
     if masker.hash_keys {
-        event.idempotency_key = masker.hashed_key(&event.idempotency_key);
+        event.idempotency_key = masker.hashed_key(&event.idempotency_key).into();
     }
     let properties: &[Member] = match find(&members, "properties") {
         Some(Node::Object(properties)) => properties,
@@ -248,21 +253,20 @@ fn sets_attributes(event_name: &str) -> bool {
 /// Every masked property as an attribute, with what it identified before it was masked.
 fn attributes(properties: &[Member], identifying: &[Attribute]) -> Vec<Attribute> {
     let attribute = |(name, value): &Member| Attribute {
-        name: name.as_ref().to_owned(),
+        name: name.as_ref().into(),
         value: match value {
             Node::Null => None,
-            value => Some(AttributeValue::new(value.to_value())),
+            value => Some(Arc::new(AttributeValue::new(value.to_value()))),
         },
-        identifier: identifying.iter().find(|a| a.name == *name).and_then(|a| a.identifier),
+        identifier: identifying.iter().find(|a| *a.name == **name).and_then(|a| a.identifier),
     };
     properties.iter().map(attribute).collect()
 }
 
 fn written(members: Vec<Member>, len_hint: usize) -> String {
     let mut text = Vec::with_capacity(len_hint);
-    // Keys are strings and numbers are finite: nothing that could not be written.
-    let _ = serde_json::to_writer(&mut text, &Node::Object(members));
-    String::from_utf8(text).unwrap_or_default()
+    Node::Object(members).write(&mut text);
+    into_text(text)
 }
 
 fn shortened(name: &str) -> String {

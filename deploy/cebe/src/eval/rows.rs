@@ -1,5 +1,7 @@
 //! The columns of the analysts' views, in the order in which they are documented.
 
+use std::sync::Arc;
+
 use cebe_schemas::change::{Cause, Quarantine};
 use cebe_schemas::time::{Millis, rfc3339, rfc3339_option};
 use serde::Serialize;
@@ -16,9 +18,9 @@ pub struct Identity<'v> {
 pub struct Customer<'v> {
     pub account_id: &'v str,
     pub customer_id: &'v str,
-    pub member_ids: &'v [String],
-    pub attributes: &'v Map<String, Value>,
-    pub team_ids: &'v [String],
+    pub member_ids: &'v [Arc<str>],
+    pub attributes: Map<String, Value>,
+    pub team_ids: &'v [Arc<str>],
     #[serde(with = "rfc3339_option")]
     pub first_seen: Option<Millis>,
     #[serde(with = "rfc3339_option")]
@@ -37,9 +39,9 @@ pub struct SegmentMember<'v> {
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct SegmentChange {
-    pub account_id: String,
-    pub segment_id: String,
-    pub customer_id: String,
+    pub account_id: Arc<str>,
+    pub segment_id: Arc<str>,
+    pub customer_id: Arc<str>,
     pub change: &'static str,
     pub cause: Cause,
     #[serde(with = "rfc3339")]
@@ -59,9 +61,9 @@ pub struct MetricValue<'v> {
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct MetricChange {
-    pub account_id: String,
-    pub metric: String,
-    pub group_key: String,
+    pub account_id: Arc<str>,
+    pub metric: Arc<str>,
+    pub group_key: Arc<str>,
     pub old_numerator: u64,
     pub old_denominator: u64,
     pub old_rate: Option<f64>,

@@ -1,8 +1,9 @@
 //! Rows of `cebe.out.*` folded into what the analysts' views hold. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
-use cebe_schemas::change::Quarantine;
+use cebe_schemas::change::{Profile, Quarantine};
 use cebe_schemas::row::{
     CustomerRow, EventRow, LedgerRow, MetricRow, QuarantineRow, RejectedRow, Row, SeenRow,
     SegmentRow,
@@ -15,19 +16,19 @@ use super::rows::{
     SegmentChange, SegmentMember,
 };
 
-type Pair = (String, String);
-type Triple = (String, String, String);
-type Place = (String, i32);
+type Pair = (Arc<str>, Arc<str>);
+type Triple = (Arc<str>, Arc<str>, Arc<str>);
+type Place = (Arc<str>, i32);
 /// (account, reason, token, cluster).
-type Cluster = (String, Quarantine, String, String);
+type Cluster = (Arc<str>, Quarantine, String, String);
 /// (length, id).
-type Shortlex = BTreeSet<(usize, String)>;
+type Shortlex = BTreeSet<(usize, Arc<str>)>;
 
 /// The state of every view after the rows so far.
 #[derive(Debug, Default)]
 pub struct Views {
-    identities: BTreeMap<Pair, String>,
-    profiles: BTreeMap<Pair, Profile>,
+    identities: BTreeMap<Pair, Arc<str>>,
+    profiles: BTreeMap<Pair, Arc<Profile>>,
     seen: BTreeMap<Pair, (Option<Millis>, Option<Millis>)>,
     members: BTreeMap<Triple, (Millis, u32)>,
     segment_changes: Vec<SegmentChange>,
@@ -38,13 +39,6 @@ pub struct Views {
     ledger: BTreeMap<Place, LedgerRow>,
     /// Offsets of the accepted events.
     stored: BTreeMap<Place, HashSet<i64>>,
-}
-
-#[derive(Debug)]
-struct Profile {
-    member_ids: Vec<String>,
-    attributes: Map<String, Value>,
-    team_ids: Vec<String>,
 }
 
 impl Views {
@@ -78,9 +72,11 @@ impl Views {
     }
 
     fn customer(&mut self, row: CustomerRow) {
-        let CustomerRow { account_id, customer_id, member_ids, attributes, team_ids, .. } = row;
-        let profile = Profile { member_ids, attributes, team_ids };
-        put(&mut self.profiles, (account_id, customer_id), row.deleted, profile);
+        let key = (row.account_id, row.customer_id);
+        match row.new {
+            Some(profile) => self.profiles.insert(key, profile),
+            None => self.profiles.remove(&key),
+        };
     }
 
     fn segment(&mut self, row: SegmentRow) {
@@ -145,7 +141,7 @@ impl Views {
                 account_id: &key.0,
                 customer_id: &key.1,
                 member_ids: &profile.member_ids,
-                attributes: &profile.attributes,
+                attributes: attributes(profile),
                 team_ids: &profile.team_ids,
                 first_seen,
                 last_seen,
@@ -210,7 +206,7 @@ impl Views {
                 account_id,
                 reason: *reason,
                 identifier_token,
-                customer_ids: holders.iter().map(|(_, id)| id.as_str()).collect(),
+                customer_ids: holders.iter().map(|(_, id)| &**id).collect(),
             })
             .collect();
         rows.sort_by(|a, b| {
@@ -254,6 +250,11 @@ impl Views {
             }
         })
     }
+}
+
+fn attributes(profile: &Profile) -> Map<String, Value> {
+    let attributes = profile.attributes.iter();
+    attributes.map(|(name, value)| (name.to_string(), value.value().clone())).collect()
 }
 
 fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, deleted: u8, value: V) {
