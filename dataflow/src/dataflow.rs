@@ -148,7 +148,7 @@ impl Dataflow {
         for (subject, until_ms) in input.erasures {
             say(subject, Statement::Erased(until_ms));
         }
-        for event in input.events {
+        for event in input.events.into_iter().chain(input.past) {
             shards[home(&event.0)].events.push(event);
         }
         for Naming { account_id, subject, token, occurred_at_ms } in input.namings {

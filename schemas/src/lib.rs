@@ -15,6 +15,7 @@
 //! * [`control`]: flags, definitions and settings as they stand at a logical time.
 //! * [`definition`]: segments and metrics.
 //! * [`fact`]: what an accepted event tells the dataflow.
+//! * [`history`]: such facts of events that arrived before anybody looked at them in that way.
 //! * [`change`]: what the dataflow tells the world.
 //! * [`view`] and [`row`]: the outputs, their topics, and one file a row type.
 //! * [`topic`]: the topics that an engine needs, and how each is kept.
@@ -26,6 +27,7 @@ pub mod control;
 pub mod definition;
 mod envelope;
 pub mod fact;
+pub mod history;
 pub mod id;
 pub mod identifier;
 mod json;

@@ -3,11 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use super::append::Appender;
 use super::client::{ClientError, KafkaOptions};
 use super::reader::{Entry, TopicReader};
 use crate::binding::LogRecord;
@@ -25,21 +22,8 @@ pub fn publish(
     record: &[u8],
     timeout: Duration,
 ) -> Result<i64, ClientError> {
-    let action = || format!("append to {}", options.topics.control);
-    let outcome = Outcome::default();
-    let millis = timeout.as_millis().max(1_000).to_string();
-    let producer: BaseProducer<Outcome> = options
-        .producer(&[("message.timeout.ms", &millis)])
-        .create_with_context(outcome.clone())
-        .map_err(ClientError::on(action()))?;
-    let message = BaseRecord::<(), [u8]>::to(&options.topics.control).partition(0).payload(record);
-    producer.send(message).map_err(|(error, _)| ClientError { action: action(), error })?;
-    let deadline = Instant::now() + timeout + Duration::from_secs(1);
-    while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(Duration::from_millis(20));
-    }
-    let delivered = outcome.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    delivered.unwrap_or(Err(KafkaError::Canceled)).map_err(ClientError::on(action()))
+    let mut appender = Appender::open(options, &options.topics.control, timeout)?;
+    appender.append(&[record.to_vec()])
 }
 
 /// Every control record so far, in order.
@@ -81,21 +65,4 @@ pub fn wait_in_force(
         }
     }
     Ok(false)
-}
-
-#[derive(Clone, Default)]
-struct Outcome(Arc<Mutex<Option<Result<i64, KafkaError>>>>);
-
-impl rdkafka::ClientContext for Outcome {}
-
-impl ProducerContext for Outcome {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        let outcome = match result {
-            Ok(message) => Ok(message.offset()),
-            Err((error, _)) => Err(error.clone()),
-        };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-    }
 }

@@ -4,10 +4,12 @@
 //! * [`client`]: options, topic names, and what to do while a broker is away.
 //! * [`topics`]: creates the engine's topics.
 //! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
-//! * [`source`]: the records of `cebe.events.*` and `cebe.control`, in the order of the bindings.
-//! * [`control`]: appends a control record.
+//! * [`source`]: the records of `cebe.events.*`, `cebe.control` and `cebe.history`, in the order of the
+//!   bindings.
+//! * [`append`]: appends records to a topic of one partition. [`control`]: a control record.
 //! * [`bindings`] and [`feed`]: what is bound and what is out, for readers that take no part.
 
+pub mod append;
 pub mod binding_log;
 pub mod bindings;
 pub mod client;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::{Binding, LOGIC_VERSION};
+use cebe_connectors::history::HistoryReader;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
@@ -44,6 +45,7 @@ pub struct Engine {
     adapter: Adapter<DiskKeyIndex>,
     dataflow: Dataflow,
     publisher: Publisher,
+    history: HistoryReader,
     next_wakeup_ms: Option<Millis>,
 }
 
@@ -64,11 +66,14 @@ impl Engine {
         let keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
         let judge =
             Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
+        let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
+        let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
         let adapter = Adapter::new(judge, kafka.topics.clone(), keys, ControlState::new());
         let dataflow = Dataflow::start(config.engine.workers as usize)?;
         let source = Source::open(&kafka, SourceOptions::default())?;
         tracing::info!(engine = log.engine(), "engine has taken over");
-        Ok(Engine { config, log, source, adapter, dataflow, publisher, next_wakeup_ms: None })
+        let next_wakeup_ms = None;
+        Ok(Engine { config, log, source, adapter, dataflow, publisher, history, next_wakeup_ms })
     }
 
     /// Works through all bindings there are. What was published is compared, the rest published.
@@ -88,7 +93,7 @@ impl Engine {
             match published.of(binding.number)? {
                 Some(progress) => compare(&progress, &tick.progress)?,
                 None if was_published => {}
-                None => self.publisher.publish(&tick, &mut self.log)?,
+                None => self.publish(&tick)?,
             }
             self.adapter.commit()?;
             self.answer()?;
@@ -109,6 +114,7 @@ impl Engine {
             Limits { records: self.config.engine.tick_records_max as usize, bytes: TICK_BYTES_MAX };
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
+        self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
             self.source.fill(self.wait())?;
             while let Some(left) = tick_min.checked_sub(last.elapsed()) {
@@ -124,9 +130,12 @@ impl Engine {
             last = Instant::now();
             let binding = self.log.bind(ranges)?;
             let tick = self.tick(&binding, true)?;
-            self.publisher.publish(&tick, &mut self.log)?;
+            self.publish(&tick)?;
             self.adapter.commit()?;
+            self.history.follow(&self.adapter);
             metrics::histogram!("cebe_tick_seconds").record(last.elapsed().as_secs_f64());
+            let waiting = self.adapter.definitions_waiting();
+            metrics::gauge!("cebe_definitions_waiting").set(waiting as f64);
             metrics::gauge!("cebe_binding_number").set(binding.number as f64);
             metrics::gauge!("cebe_records_waiting").set(self.source.buffered().records as f64);
         }
@@ -149,6 +158,12 @@ impl Engine {
         }
         number(binding, adapted.rows, output.moments, self.adapter.token_keys())
             .with_context(|| format!("binding {}", binding.number))
+    }
+
+    /// That something waits is known before the tick is out: whoever sees the tick can look there.
+    fn publish(&mut self, tick: &Numbered) -> anyhow::Result<()> {
+        self.history.announce(self.adapter.unannounced())?;
+        Ok(self.publisher.publish(tick, &mut self.log)?)
     }
 
     /// A starting engine wants to hear that this one is alive.

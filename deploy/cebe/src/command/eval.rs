@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use cebe_connectors::adapter::Past;
 use cebe_connectors::kafka::Topics;
 use cebe_schemas::control::{ControlError, ControlState, Ingestion};
 use cebe_schemas::time::{Millis, parse_rfc3339};
@@ -93,9 +94,14 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
         (None, _) => ControlState::with_unlisted(Ingestion::On),
     };
     let judge = Judge { catalogue: config.catalogue()?.into(), keys: Keys::development().into() };
-    let mut evaluation = Evaluation::start(judge, control.clone(), args.workers)?;
-    if let Input::Lines(_) = input {
-        foresee(&mut evaluation, control, source.reader()?)?;
+    let past = match input {
+        Input::Lines(_) => Past::Foreseen,
+        Input::Bound(_) => Past::Checked,
+    };
+    let mut evaluation = Evaluation::start(judge, control.clone(), args.workers, past)?;
+    match input {
+        Input::Lines(_) => foresee(&mut evaluation, control, source.reader()?)?,
+        Input::Bound(_) => bound::foresee(&mut evaluation, source.reader()?, name, at_ms)?,
     }
     let bar = progress_bar(source.bytes());
     let mut views = Views::default();
