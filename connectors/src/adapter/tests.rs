@@ -1,3 +1,5 @@
+mod waiting;
+
 use cebe_schemas::catalogue::Catalogue;
 use cebe_schemas::fact::{AttributeFact, Stamp};
 use cebe_schemas::row::{EventRow, LedgerRow, RejectedRow};
