@@ -53,7 +53,12 @@ impl TopicReader {
             .add_partition_offset(topic, partition, offset)
             .and_then(|()| consumer.assign(&assignment))
             .map_err(ClientError::on(format!("read {topic}")))?;
-        Ok(TopicReader { consumer, topic: topic.to_owned(), complaints: Quiet::default(), place: (0, -1) })
+        Ok(TopicReader {
+            consumer,
+            topic: topic.to_owned(),
+            complaints: Quiet::default(),
+            place: (0, -1),
+        })
     }
 
     /// The next record or the end, if either comes within `timeout`. While the broker is away

@@ -4,6 +4,7 @@
 //! the ledger has to add up over all of them. Takes the arguments of any Rust test.
 
 mod cases;
+mod define;
 mod erase;
 mod replay;
 
@@ -14,7 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 11] = [
+const CASES: [(&str, Case); 12] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -22,6 +23,7 @@ const CASES: [(&str, Case); 11] = [
     ("skipped_events_are_replayed", replay::skipped_events_are_replayed),
     ("rejected_events_are_replayed", replay::rejected_events_are_replayed),
     ("erased_events_lose_their_content", erase::erased_events_lose_their_content),
+    ("definitions_change_while_events_flow", define::definitions_change_while_events_flow),
     ("kill_9_under_load", cases::kill_9_under_load),
     ("second_engine_is_refused", cases::second_engine_is_refused),
     ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use cebe_connectors::kafka::KafkaOptions;
 use cebe_connectors::kafka::control::{self, ControlRecord};
 use cebe_connectors::kafka::history_log::{HistoryEntry, HistoryLog};
 use cebe_connectors::kafka::tail::Tail;
-use cebe_connectors::kafka::KafkaOptions;
 use cebe_connectors::out::progress_log;
 use cebe_schemas::control::{ControlState, DefinitionName, names};
 use cebe_schemas::time::{Millis, format_rfc3339};
@@ -70,7 +70,10 @@ impl Followed {
         while bound.is_none() {
             bound = control::wait_bound(&self.kafka, self.offset, BOUND_PATIENCE)?;
         }
-        let Some(bound) = bound else { return Ok(ExitCode::SUCCESS) };
+        // Flags and settings are as good as in force: nothing can be wrong with them any more.
+        let Some(bound) = bound.filter(|_| !self.names.is_empty()) else {
+            return Ok(ExitCode::SUCCESS);
+        };
         self.wait_out(bound.number)?;
         let outcome = match self.outcome(bound.t_ms)? {
             Outcome::Waits(pending) if wait => {
@@ -96,7 +99,9 @@ impl Followed {
         let deadline = Instant::now() + OUT_PATIENCE;
         while progress_log::last(&self.kafka)?.is_none_or(|progress| progress.binding < number) {
             if Instant::now() > deadline {
-                bail!("taken in, but the engine does not publish what follows from it: see its log");
+                bail!(
+                    "taken in, but the engine does not publish what follows from it: see its log"
+                );
             }
             std::thread::sleep(LOOK);
         }
