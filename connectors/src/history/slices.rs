@@ -144,3 +144,61 @@ impl<'k> Slicer<'k> {
         self.bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cebe_schemas::definition::{Grouping, Selector};
+
+    use super::*;
+
+    fn backlog() -> Backlog {
+        let grouping = Some(Grouping::Key("note".into()));
+        Backlog {
+            account_id: "a".into(),
+            selectors: vec![Selector::new("x".into(), Vec::new(), grouping)],
+            next: 3,
+            until: 90_000,
+            arrived_by_ms: 0,
+        }
+    }
+
+    fn event(ordinal: u64, note: &str) -> PastEvent {
+        PastEvent {
+            ordinal,
+            event_name: "x".into(),
+            qontak_customer_id: "7".into(),
+            occurred_at_ms: 5,
+            payload: serde_json::json!({"properties": {"note": note}}).to_string(),
+            identifier_tokens: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn slices_follow_each_other_and_stay_small() {
+        let keys = Keys::development();
+        let mut slicer = Slicer::new(&backlog(), &keys);
+        let note = "\u{1}".repeat(9_000);
+        for ordinal in (5..50_000).step_by(2) {
+            slicer.push(&event(ordinal, if ordinal % 5 == 0 { &note } else { "b" }));
+        }
+        assert!(slicer.slices() > 3);
+        let slices = slicer.finish(90_000);
+        assert_eq!((slices[0].from, slices[slices.len() - 1].to), (3, 90_000));
+        assert!(slices.windows(2).all(|pair| pair[0].to == pair[1].from));
+        let facts: usize = slices.iter().map(|slice| slice.facts.len()).sum();
+        assert_eq!(facts, 24_998, "one an event");
+        for slice in &slices {
+            assert_eq!(slice.groups.len(), 2, "each text once");
+            assert!(serde_json::to_vec(slice).unwrap().len() < 512 << 10);
+        }
+    }
+
+    #[test]
+    fn a_backlog_without_events_is_one_slice() {
+        let keys = Keys::development();
+        let slices = Slicer::new(&backlog(), &keys).finish(90_000);
+        assert_eq!(slices.len(), 1);
+        assert_eq!((slices[0].from, slices[0].to, slices[0].facts.len()), (3, 90_000, 0));
+        assert!(Slicer::new(&backlog(), &keys).finish(3).is_empty());
+    }
+}

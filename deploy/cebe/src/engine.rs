@@ -132,7 +132,9 @@ impl Engine {
             let tick = self.tick(&binding, true)?;
             self.publish(&tick)?;
             self.adapter.commit()?;
-            self.history.follow(&self.adapter);
+            if self.changes_what_waits(&binding) {
+                self.history.follow(&self.adapter);
+            }
             metrics::histogram!("cebe_tick_seconds").record(last.elapsed().as_secs_f64());
             let waiting = self.adapter.definitions_waiting();
             metrics::gauge!("cebe_definitions_waiting").set(waiting as f64);
@@ -158,6 +160,13 @@ impl Engine {
         }
         number(binding, adapted.rows, output.moments, self.adapter.token_keys())
             .with_context(|| format!("binding {}", binding.number))
+    }
+
+    /// Whether another history may be waited for after this binding than before.
+    fn changes_what_waits(&self, binding: &Binding) -> bool {
+        let topics = &self.config.kafka_options().topics;
+        let mut read = binding.ranges.iter().map(|range| &*range.topic);
+        read.any(|topic| topic == topics.control || topic == topics.history)
     }
 
     /// That something waits is known before the tick is out: whoever sees the tick can look there.

@@ -28,7 +28,10 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
         None => "".into(),
     };
     let mut given = Given::new();
-    for (name, field) in root.fields()? {
+    // What a record removes and puts is put.
+    let mut fields: Vec<_> = root.fields()?.collect();
+    fields.sort_by_key(|(name, _)| !name.starts_with("remove_"));
+    for (name, field) in fields {
         match name {
             "sources" => {
                 for (source, flag) in field.fields()? {

@@ -64,8 +64,8 @@ pub struct Source {
     complaints: Quiet,
 }
 
-/// The most records of history in one tick: live events go first, and history goes on all the same.
-const HISTORY_RECORDS: usize = 1;
+/// The most of history in one tick: events go first, and history goes on all the same.
+const HISTORY: Limits = Limits { records: 1, bytes: 1 << 20 };
 
 /// A partition from which nothing comes is examined this often.
 const EXAMINE: Duration = Duration::from_secs(5);
@@ -155,12 +155,10 @@ impl Source {
                 _ => events.push(buffer),
             }
         }
-        for (group, most) in
-            [(control, usize::MAX), (history, HISTORY_RECORDS), (events, usize::MAX)]
-        {
-            let most = left.records.min(most);
-            let records = fair_share(group.iter().map(|buffer| buffer.len()), most);
-            let bytes = fair_share(group.iter().map(|buffer| buffer.bytes()), left.bytes);
+        for (group, most) in [(control, limits), (history, HISTORY), (events, limits)] {
+            let (records, bytes) = (left.records.min(most.records), left.bytes.min(most.bytes));
+            let records = fair_share(group.iter().map(|buffer| buffer.len()), records);
+            let bytes = fair_share(group.iter().map(|buffer| buffer.bytes()), bytes);
             for ((buffer, records), bytes) in group.into_iter().zip(records).zip(bytes) {
                 if let Some(range) = buffer.offer(records, bytes) {
                     left.records = left.records.saturating_sub(range.records as usize);
