@@ -9,7 +9,7 @@ use cebe_dev::demo::Message;
 use cebe_tests::system::{Engine, System, eventually};
 use serde_json::{Value, json};
 
-use crate::cases::{event, message, now_ms, sources_on};
+use crate::cases::{event, message, now_ms, read_through, records_read, sources_on};
 
 const ACCOUNT: &str = "define";
 
@@ -82,10 +82,13 @@ fn waits(system: &System, kind: &str) -> anyhow::Result<bool> {
 pub fn definitions_change_while_events_flow(system: &System) -> anyhow::Result<()> {
     let engine = system.engine()?;
     sources_on(system)?;
+    let before = records_read(system)?;
     system.publish(&customers())?;
     for number in 0..8 {
         system.publish(&part(number, 500))?;
     }
+    // All that is sent, and a reply to half of it.
+    read_through(system, before + 40 + 8 * 750)?;
     let stop = AtomicBool::new(false);
     let engine = thread::scope(|scope| {
         let load = scope.spawn(|| -> anyhow::Result<()> {
@@ -111,14 +114,14 @@ pub fn definitions_change_while_events_flow(system: &System) -> anyhow::Result<(
 fn change(system: &System, engine: Engine) -> anyhow::Result<Engine> {
     let warm = segment(over("broadcast.sent", "channel", "eq", json!("wa")));
     let said = put(system, "segment", &warm, true)?;
-    ensure!(said.contains("waits for history"), "{said}");
+    ensure!(said.contains("waits for history"), "it does not wait: {said}");
     members(system, 40)?;
 
     // ClickHouse is away: these wait, and nothing else does.
     cebe_dev::clickhouse::kill(system.services.options())?;
     let edited = segment(over("broadcast.replied", "cost", "gte", json!(2)));
     let said = put(system, "segment", &edited, false)?;
-    ensure!(said.contains("waits for history"), "{said}");
+    ensure!(said.contains("waits for history"), "the edit does not wait: {said}");
     let metric = json!({"metric": "by_channel", "account_id": ACCOUNT, "group_by": "channel",
         "denominator": "broadcast.sent", "numerator": "broadcast.replied", "within": "72h",
         "numerator_where": [{"property": "cost", "lt": 3}]});
@@ -129,11 +132,14 @@ fn change(system: &System, engine: Engine) -> anyhow::Result<Engine> {
 
     // The engine dies while they wait, and again while their history is being read.
     engine.kill()?;
-    let engine = system.engine()?;
+    let engine = system.spawn_engine()?;
+    let says = |what: &str| {
+        eventually(what, || Ok(engine.log().contains(what).then_some(())))
+            .with_context(|| engine.log())
+    };
+    says("history waits for clickhouse")?;
     cebe_dev::clickhouse::start(system.services.options())?;
-    eventually("history is being read", || {
-        Ok(engine.log().contains("history is read again").then_some(()))
-    })?;
+    says("history is read again")?;
     engine.kill()?;
     let engine = system.engine()?;
     let in_force = || {

@@ -11,11 +11,11 @@ use cebe_connectors::kafka::history_log::{HistoryEntry, HistoryLog};
 use cebe_connectors::kafka::tail::Tail;
 use cebe_connectors::out::progress_log;
 use cebe_schemas::control::{ControlState, DefinitionName, names};
-use cebe_schemas::time::{Millis, format_rfc3339};
+use cebe_schemas::time::{Millis, format_rfc3339, parse_rfc3339};
 use cebe_schemas::view::View;
 use serde_json::{Value, json};
 
-use super::pending::{Pending, waiting};
+use super::pending::{Pending, begun};
 use crate::config::Config;
 
 const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
@@ -29,7 +29,8 @@ const SLACK_MS: Millis = 60_000;
 
 /// What became of a control record.
 enum Outcome {
-    InForce,
+    /// Since when.
+    InForce(Millis),
     Waits(Pending),
     Refused(String),
     Superseded(i64),
@@ -83,7 +84,7 @@ impl Followed {
             outcome => outcome,
         };
         match outcome {
-            Outcome::InForce => {}
+            Outcome::InForce(t_ms) => println!("{}", since(t_ms)),
             Outcome::Waits(pending) => say_waits(&pending),
             Outcome::Refused(reason) => bail!("refused, nothing is changed: {reason}"),
             Outcome::Superseded(by) => bail!(
@@ -116,9 +117,10 @@ impl Followed {
                 return Ok(Outcome::Refused(reason));
             }
         }
-        let waits = waiting(&self.kafka, self.begun_ms - SLACK_MS)?;
-        let own = waits.into_iter().find(|pending| pending.waits.offset == self.offset);
-        Ok(own.map_or(Outcome::InForce, Outcome::Waits))
+        // Its history may have been read by now.
+        let begun = begun(&self.kafka, self.begun_ms - SLACK_MS)?;
+        let own = begun.into_iter().find(|pending| pending.waits.offset == self.offset);
+        Ok(own.map_or(Outcome::InForce(t_ms), Outcome::Waits))
     }
 
     /// Waits until it waits no longer.
@@ -143,11 +145,11 @@ impl Followed {
                 }
             }
             while let Some(row) = defined.poll(LOOK)? {
-                if self.is_own(&row) {
-                    return self.by_whom();
+                if let Some(t_ms) = self.defined(&row) {
+                    return Ok(Outcome::InForce(t_ms));
                 }
             }
-            if let Outcome::Superseded(by) = self.by_whom()? {
+            if let Some(by) = self.superseded_by()? {
                 return Ok(Outcome::Superseded(by));
             }
         }
@@ -161,27 +163,27 @@ impl Followed {
         is_own.then(|| row["message"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Whether a row of definitions is about one that it puts.
-    fn is_own(&self, row: &[u8]) -> bool {
-        let Ok(row) = serde_json::from_slice::<Value>(row) else { return false };
+    /// If a row of definitions is about one that it puts: since when it is in force.
+    fn defined(&self, row: &[u8]) -> Option<Millis> {
+        let row: Value = serde_json::from_slice(row).ok()?;
         let is = |name: &DefinitionName| {
             row["kind"] == name.kind.as_str()
                 && row["account_id"] == *name.account_id
                 && row["id"] == *name.id
         };
-        self.names.iter().any(is)
+        let t_ms = row["logical_time"].as_str().and_then(parse_rfc3339)?;
+        self.names.iter().any(is).then_some(t_ms)
     }
 
-    /// In force, unless a later control record was about the same.
-    fn by_whom(&self) -> anyhow::Result<Outcome> {
+    /// The first later control record that is about the same.
+    fn superseded_by(&self) -> anyhow::Result<Option<i64>> {
         let records = control::read(&self.kafka).context("cebe.control cannot be read")?;
         let later = |record: &&ControlRecord| {
             record.offset > self.offset
                 && !names(&record.payload).is_disjoint(&self.names)
                 && ControlState::new().apply(&record.payload).is_ok()
         };
-        let by = records.iter().find(later).map(|record| record.offset);
-        Ok(by.map_or(Outcome::InForce, Outcome::Superseded))
+        Ok(records.iter().find(later).map(|record| record.offset))
     }
 }
 

@@ -64,17 +64,14 @@ impl Pending {
     }
 }
 
-/// What waits, of what has begun to wait at `from_ms` or later, in order of arrival.
-///
-/// # Errors
-/// Kafka refuses.
-pub fn waiting(kafka: &KafkaOptions, from_ms: Millis) -> anyhow::Result<Vec<Pending>> {
+/// What has begun to wait at `from_ms` or later, in order of arrival.
+pub fn begun(kafka: &KafkaOptions, from_ms: Millis) -> anyhow::Result<Vec<Pending>> {
     let mut log = HistoryLog::since(kafka, from_ms)?;
     let mut all: Vec<Pending> = Vec::new();
     loop {
         match log.poll(Duration::from_secs(1))? {
             None | Some(HistoryEntry::Unreadable) => {}
-            Some(HistoryEntry::End) => break,
+            Some(HistoryEntry::End) => return Ok(all),
             Some(HistoryEntry::Record(HistoryRecord::Waits(waits))) => {
                 if !all.iter().any(|pending| pending.waits.offset == waits.offset) {
                     all.push(Pending::new(waits));
@@ -85,6 +82,11 @@ pub fn waiting(kafka: &KafkaOptions, from_ms: Millis) -> anyhow::Result<Vec<Pend
             }
         }
     }
+}
+
+/// Those of them that wait: all of their history has not been read, and nothing has superseded them.
+pub fn waiting(kafka: &KafkaOptions, from_ms: Millis) -> anyhow::Result<Vec<Pending>> {
+    let mut all = begun(kafka, from_ms)?;
     all.retain(|pending| !pending.is_done());
     if all.is_empty() {
         return Ok(all);
