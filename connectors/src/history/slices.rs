@@ -167,7 +167,7 @@ mod tests {
             ordinal,
             event_name: "x".into(),
             qontak_customer_id: "7".into(),
-            occurred_at_ms: 5,
+            occurred_at_ms: ordinal as Millis,
             payload: serde_json::json!({"properties": {"note": note}}).to_string(),
             identifier_tokens: Vec::new(),
         }
@@ -189,6 +189,8 @@ mod tests {
         assert_eq!(facts, 24_998, "one an event");
         for slice in &slices {
             assert_eq!(slice.groups.len(), 2, "each text once");
+            let range = slice.from as Millis..slice.to as Millis;
+            assert!(slice.facts.iter().all(|fact| range.contains(&fact.at)));
             assert!(serde_json::to_vec(slice).unwrap().len() < 512 << 10);
         }
     }

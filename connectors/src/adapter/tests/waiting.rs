@@ -25,6 +25,8 @@ struct World {
     pending: Vec<Record>,
     /// Every record of history.
     written: Vec<String>,
+    /// What the last slice is of, and where it ends.
+    last: (Vec<EventType>, u64),
 }
 
 impl World {
@@ -48,6 +50,7 @@ impl World {
             in_force: Arc::default(),
             pending: Vec::new(),
             written: Vec::new(),
+            last: (Vec::new(), 0),
         };
         world.control(&json!({"sources": {"cdp": "on", "broadcast": "on"}}));
         world.tick();
@@ -82,10 +85,17 @@ impl World {
         self.add("cebe.events.broadcast", event(name, &key, customer, more).to_string());
     }
 
-    /// Writes the history of one backlog through at most `events` events, as a reader of now would.
-    fn read(&mut self, which: usize, events: usize) {
-        let backlogs = self.engine.backlogs();
-        let Some(backlog) = backlogs.get(which % backlogs.len().max(1)) else { return };
+    /// Writes the history of one backlog through at most `events` events, as a reader of now would;
+    /// if `ahead`, as one who counts on the last slice.
+    fn read(&mut self, which: usize, events: usize, ahead: bool) {
+        let mut backlogs = self.engine.backlogs();
+        let count = backlogs.len().max(1);
+        let Some(backlog) = backlogs.get_mut(which % count) else { return };
+        let selectors: Vec<EventType> = backlog.selectors.iter().map(|s| s.event()).collect();
+        if ahead && self.last.0 == selectors && self.last.1 < backlog.until {
+            backlog.next = self.last.1.max(backlog.next);
+        }
+        let backlog = &*backlog;
         let keys = Keys::development();
         let mut slicer = Slicer::new(backlog, &keys);
         let names: Vec<&str> = backlog.selectors.iter().map(|selector| selector.name()).collect();
@@ -98,6 +108,7 @@ impl World {
             slicer.push(event);
         }
         let to = found.peek().map_or(backlog.until, |next| next.ordinal);
+        self.last = (selectors, to);
         for slice in slicer.finish(to) {
             self.history(serde_json::to_string(&HistoryRecord::Slice(slice)).unwrap());
         }
@@ -157,7 +168,7 @@ impl World {
             if self.engine.backlogs().is_empty() {
                 break;
             }
-            self.read(0, 3);
+            self.read(0, 3, false);
             self.tick();
         }
         assert_eq!(self.engine.waiting(), [], "it waits for ever");
@@ -231,10 +242,10 @@ fn a_definition_waits_for_its_history_and_is_then_in_force_at_once() {
     world.history(serde_json::to_string(&HistoryRecord::Waits(waits.clone())).unwrap());
     world.tick();
     assert_eq!(world.engine.unannounced(), []);
-    world.read(0, 2);
+    world.read(0, 2, false);
     assert_eq!(world.tick().input.past.len(), 1);
     assert_eq!(world.segments(), Vec::<&str>::new());
-    world.read(0, 9);
+    world.read(0, 9, false);
     let tick = world.tick();
     assert_eq!((tick.input.past.len(), world.segments()), (2, vec!["s"]));
     assert!(tick.input.events.is_empty(), "what is past causes nothing");
@@ -250,7 +261,7 @@ fn a_selector_that_two_definitions_share_is_read_once() {
     let other = json!({"all": [over_wa("broadcast.sent"), over_wa("broadcast.read")]});
     let mut world = begun(&[segment("s", over_wa("broadcast.sent")), segment("t", other.clone())]);
     assert_eq!(world.engine.backlogs().len(), 1);
-    world.read(0, 2);
+    world.read(0, 2, false);
     world.tick();
     // While it is read a third one comes that looks at more.
     world.event("broadcast.read", "1", 9, json!({"channel": "wa"}));
@@ -263,8 +274,8 @@ fn a_selector_that_two_definitions_share_is_read_once() {
 #[test]
 fn slices_that_come_twice_or_too_early_change_nothing() {
     let mut world = begun(&[segment("s", over_wa("broadcast.sent"))]);
-    world.read(0, 1);
-    world.read(0, 3);
+    world.read(0, 1, false);
+    world.read(0, 3, false);
     let written = world.written.clone();
     assert_eq!(world.tick().input.past.len(), 1, "the other begins where the first did");
     world.history(written[0].clone());
@@ -296,7 +307,7 @@ fn who_is_put_or_removed_again_while_it_waits_is_dropped() {
     assert_eq!(world.segments(), ["s"]);
     // What was read for the one that is gone is not read again.
     let mut world = begun(&[first.clone()]);
-    world.read(0, 2);
+    world.read(0, 2, false);
     world.tick();
     world.control(&remove("s"));
     world.tick();
@@ -316,7 +327,7 @@ fn what_has_become_wrong_by_then_is_rejected_then() {
     world.control(&segment("t", json!({"in_segment": "s"})));
     let tick = world.tick();
     assert_eq!((world.rejected(&tick), world.segments()), (vec![], vec!["t"]));
-    world.read(0, 9);
+    world.read(0, 9, false);
     let tick = world.tick();
     assert_eq!((world.rejected(&tick), world.segments()), (vec![1], vec!["t"]));
     assert_eq!(rejected(&tick)[0].logical_time, tick.input.t_ms);
@@ -332,7 +343,7 @@ fn nothing_waits_for_events_that_nobody_has_seen() {
     world.tick();
     world.events[0].payload.clear();
     world.events[2].qontak_customer_id.clear();
-    world.read(0, 9);
+    world.read(0, 9, false);
     let slice = world.written.last().unwrap();
     assert_eq!(slice.matches("\"subject\"").count(), 2, "{slice}");
 }
@@ -341,7 +352,7 @@ fn nothing_waits_for_events_that_nobody_has_seen() {
 enum Step {
     Event(usize, usize, Millis, usize, u8),
     Control(usize),
-    Read(usize, usize),
+    Read(usize, usize, bool),
     Again(usize),
     Tick,
 }
@@ -372,7 +383,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => event.prop_map(|(name, who, ago, channel, n)| Step::Event(name, who, ago, channel, n)),
         3 => (0usize..controls().len()).prop_map(Step::Control),
-        4 => (0usize..3, 1usize..5).prop_map(|(which, events)| Step::Read(which, events)),
+        5 => (0usize..3, 1usize..5, any::<bool>())
+            .prop_map(|(which, events, ahead)| Step::Read(which, events, ahead)),
         2 => (0usize..100).prop_map(Step::Again),
         6 => Just(Step::Tick),
     ]
@@ -396,7 +408,7 @@ proptest! {
                     world.event(name, ["1", "2", "3", ""][who], ago, properties);
                 }
                 Step::Control(which) => world.control(&controls[which]),
-                Step::Read(which, events) => world.read(which, events),
+                Step::Read(which, events, ahead) => world.read(which, events, ahead),
                 Step::Again(which) => {
                     if let Some(record) = world.written.get(which).cloned() {
                         world.history(record);
