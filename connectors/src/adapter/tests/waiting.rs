@@ -306,7 +306,7 @@ fn who_is_put_or_removed_again_while_it_waits_is_dropped() {
     world.settle();
     assert_eq!(world.segments(), ["s"]);
     // What was read for the one that is gone is not read again.
-    let mut world = begun(&[first.clone()]);
+    let mut world = begun(std::slice::from_ref(&first));
     world.read(0, 2, false);
     world.tick();
     world.control(&remove("s"));
