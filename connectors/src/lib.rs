@@ -11,6 +11,7 @@
 //! * [`kafka`]: the log of bindings, the source topics, the control topic.
 //! * [`key_index`]: which idempotency keys are used up.
 //! * [`adapter`]: verdicts, dedup, facts, rows of the ledger and of what was rejected.
+//! * [`history`]: what definitions look at in events that arrived before them.
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
 //! * [`replay`]: takes rejected or skipped records in again.
@@ -19,6 +20,7 @@ pub mod adapter;
 pub mod binding;
 pub mod clock;
 mod fair_share;
+pub mod history;
 pub mod kafka;
 pub mod key_index;
 pub mod loader;

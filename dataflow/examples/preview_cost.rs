@@ -29,6 +29,7 @@ fn input(t_ms: Millis, events: impl Iterator<Item = (usize, &'static str)>) -> T
             customer_id: id.into(),
             occurred_at_ms: t_ms,
             by: None,
+            team: None,
         };
         input.known.push(known);
         let event = EventType::named(event);

@@ -204,7 +204,7 @@ impl Dataflow {
         for erasure in input.erasures {
             shards[home(&erasure.0)].erased.push(erasure);
         }
-        for event in input.events {
+        for event in input.events.into_iter().chain(input.past) {
             shards[home(&event.0)].events.push(event);
         }
         for Naming { account_id, subject, token, occurred_at_ms } in input.namings {

@@ -11,7 +11,10 @@ mod clause;
 mod definition;
 mod expand;
 mod field;
+mod name;
 mod parse;
+
+pub use name::{DefinitionKind, DefinitionName, names};
 
 /// Whether events of a source are taken in (`cebe_event_ingestion`, product §3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -190,6 +193,12 @@ impl Definitions {
             Ok(at) => self.metrics[at] = Arc::new(metric),
             Err(at) => self.metrics.insert(at, Arc::new(metric)),
         }
+    }
+
+    /// Those that hold for every account stay.
+    fn remove_metric(&mut self, account_id: &str, metric: &str) {
+        self.metrics
+            .retain(|m| (m.account_id.as_deref(), &*m.metric) != (Some(account_id), metric));
     }
 }
 

@@ -20,6 +20,8 @@ pub struct TickInput {
     pub known: Vec<Known>,
     /// One for each accepted event with a customer id, or with identifiers that may tell whose it is.
     pub events: Vec<(Subject, EventFact)>,
+    /// Further facts of events that arrived earlier: they cause nothing by themselves.
+    pub past: Vec<(Subject, EventFact)>,
     /// The identifiers of each event without a customer id, under the subject that stands for them.
     pub anonymous: Vec<(Subject, Identifier)>,
     /// Attributes that `customer.created/updated` set or cleared.

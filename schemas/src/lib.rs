@@ -15,6 +15,7 @@
 //! * [`control`]: flags, definitions and settings as they stand at a logical time.
 //! * [`definition`]: segments and metrics.
 //! * [`fact`]: what an accepted event tells the dataflow.
+//! * [`history`]: such facts of events that arrived before anybody looked at them in that way.
 //! * [`change`]: what the dataflow tells the world.
 //! * [`preview`] and [`explanation`]: what it answers when it is asked.
 //! * [`view`] and [`row`]: the outputs, their topics, and one file a row type.
@@ -28,6 +29,7 @@ pub mod definition;
 mod envelope;
 pub mod explanation;
 pub mod fact;
+pub mod history;
 pub mod id;
 pub mod identifier;
 mod json;

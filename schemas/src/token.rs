@@ -101,6 +101,14 @@ impl Keys {
         text
     }
 
+    /// The token that [`Keys::render`] made this text of; none if it was made with another key.
+    pub fn parse(&self, text: &str) -> Option<Token> {
+        let digits = text.strip_prefix(&self.key_id)?.strip_prefix(':')?;
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_rendered = digits.len() == 32 && digits.bytes().all(is_digit);
+        u128::from_str_radix(digits, 16).ok().filter(|_| is_rendered).map(Token)
+    }
+
     /// Appends what [`Keys::render`] returns.
     pub(crate) fn render_into(&self, token: Token, text: &mut String) {
         text.push_str(&self.key_id);
@@ -151,6 +159,19 @@ mod tests {
             Keys::new("k1", &[7; 32]).unwrap().render(Token(255)),
             "k1:000000000000000000000000000000ff"
         );
+    }
+
+    #[test]
+    fn only_what_was_rendered_with_the_key_is_read() {
+        let keys = Keys::development();
+        let token = keys.token("a", "phone", "+62");
+        let text = keys.render(token);
+        assert_eq!(keys.parse(&text), Some(token));
+        let other = Keys::new("k1", &[7; 32]).unwrap();
+        for wrong in ["", "dev", "dev:", &text[1..], &text[..35], &other.render(token)] {
+            assert_eq!(keys.parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(keys.parse(&format!("dev:+{}", &text[5..])), None, "a sign is no digit");
     }
 
     #[test]

@@ -84,5 +84,7 @@ pub const PROGRESS_TOPIC: &str = "cebe.out.progress";
 pub const BINDINGS_TOPIC: &str = "cebe.bindings";
 /// Flags, definitions, settings.
 pub const CONTROL_TOPIC: &str = "cebe.control";
+/// What definitions look at in events that arrived before them.
+pub const HISTORY_TOPIC: &str = "cebe.history";
 /// Live events: one topic a source, `cebe.events.<source_module>`.
 pub const EVENTS_PREFIX: &str = "cebe.events.";

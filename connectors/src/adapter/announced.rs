@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cebe_schemas::control::{ControlState, Settings};
-use cebe_schemas::definition::{About, Definitions, Selector, Selectors};
+use cebe_schemas::definition::{About, Definitions, Selectors};
 use cebe_schemas::fact::Linking;
 use cebe_schemas::row::{DefinitionRow, Row};
 use cebe_schemas::time::Millis;
@@ -47,14 +47,11 @@ impl Announced {
         }
     }
 
-    /// Makes the facts that `definitions` look at from now on.
-    pub(super) fn foresee(&mut self, definitions: &Definitions, judge: &Judge) {
-        self.selectors.extend(&resolve(definitions, judge));
-    }
-
-    /// What `definitions` look at whose facts have not been made so far.
-    pub(super) fn missing(&self, definitions: &Definitions, judge: &Judge) -> Vec<Selector> {
-        self.selectors.missing(&resolve(definitions, judge))
+    /// Makes the facts that `definitions` look at from now on, and returns of which selectors.
+    pub(super) fn foresee(&mut self, definitions: &Definitions, judge: &Judge) -> Selectors {
+        let resolved = resolve(definitions, judge);
+        self.selectors.extend(&resolved);
+        Selectors::new(&resolved)
     }
 
     /// What definitions look at.

@@ -1,10 +1,10 @@
 //! What an adapter can tell of definitions that are not in force.
 
-use cebe_schemas::definition::{Definitions, Selector};
+use cebe_schemas::definition::{Definitions, Selector, Selectors};
 use cebe_schemas::id::EventType;
 
-use super::Adapter;
 use super::announced::resolve;
+use super::{Adapter, Past};
 
 impl<K> Adapter<K> {
     /// `definitions` in terms of what is stored, as the dataflow takes them.
@@ -12,11 +12,17 @@ impl<K> Adapter<K> {
         resolve(definitions, &self.judge)
     }
 
-    /// What `definitions` look at although its history is not held: such events were accepted while
-    /// nothing looked at these properties of them.
+    /// What `definitions` look at although its history is not held, or not all of it yet: such events
+    /// were accepted while nothing looked at these properties of them.
     pub fn without_history(&self, definitions: &Definitions) -> Option<Selector> {
-        let missing = self.announced.missing(definitions, &self.judge);
-        missing.into_iter().find(|one| self.accepted.contains(&EventType::named(one.name())))
+        if self.past == Past::Foreseen {
+            return None;
+        }
+        let seen = |one: &Selector| self.accepted.contains(&EventType::named(one.name()));
+        let wanted = Selectors::new(&self.resolved(definitions));
+        let mut wanted = wanted.iter().filter_map(|(account, one)| Some((account?, one)));
+        let lacking = wanted.find(|(account, one)| self.waiting.lacks(account, one, seen(one)));
+        lacking.map(|(_, selector)| selector.clone())
     }
 
     /// The property of such events that is the group of their facts.

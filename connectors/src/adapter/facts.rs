@@ -88,20 +88,20 @@ fn happen(
     };
     fact(event.event, event.group.clone());
     if selectors.reads(event.event) {
-        let properties = stored_properties(event);
+        let properties = stored_properties(&event.payload);
         let emit = |event, group: Option<Cow<'_, str>>| fact(event, group.map(Arc::from));
         selectors.derived(account, event.event, &properties, emit);
     }
 }
 
-/// The masked properties, nothing left out.
-fn stored_properties(event: &ValidEvent) -> Map<String, Value> {
+/// The properties of a masked envelope, nothing left out.
+pub(crate) fn stored_properties(payload: &str) -> Map<String, Value> {
     #[derive(serde::Deserialize)]
     struct Payload {
         #[serde(default)]
         properties: Option<Map<String, Value>>,
     }
-    let payload = serde_json::from_str::<Payload>(&event.payload).ok();
+    let payload = serde_json::from_str::<Payload>(payload).ok();
     payload.and_then(|payload| payload.properties).unwrap_or_default()
 }
 

@@ -1,23 +1,26 @@
 //! From bound records to facts and rows: verdict, dedup, ledger.
 //!
 //! A pure function of the bound log: the verdict on a record depends on the record, on the control
-//! state at T (the control records of the tick come first) and on the key index, and on nothing
-//! else. A replay through a new adapter therefore gives the same rows, byte for byte.
+//! state at T (the control records of the tick come first, then the history that they wait for) and on
+//! the key index, and on nothing else. A replay through a new adapter therefore gives the same rows,
+//! byte for byte.
 
 mod announced;
 mod asked;
+mod control;
 mod erased;
 mod facts;
 mod ledger;
 mod rows;
 mod tally;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cebe_schemas::change::Moment;
-use cebe_schemas::control::{Applied, ControlError, ControlState};
-use cebe_schemas::definition::{Definitions, Selector};
+use cebe_schemas::control::ControlState;
+use cebe_schemas::definition::Definitions;
 use cebe_schemas::fact::TickInput;
 use cebe_schemas::id::EventType;
 use cebe_schemas::row::Row;
@@ -30,8 +33,11 @@ use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex, KeyIndexError};
 use announced::Announced;
 use erased::Erased;
+pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
 pub use tally::{Duplicate, Tally};
+pub use waiting::Backlog;
+use waiting::Waiting;
 
 /// A tick cannot be adapted.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,19 @@ pub struct AdaptedTick {
     pub tally: Tally,
 }
 
+/// Where the facts come from that a definition looks at in events which arrived before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Past {
+    /// From `cebe.history`: a definition waits until they are there. So it is in an engine.
+    #[default]
+    Read,
+    /// From the events themselves, since everything is [foreseen](Adapter::foresee). A definition is
+    /// in force when it was in the engine that bound the records: a check of what that engine read.
+    Checked,
+    /// From the events themselves; a definition is in force at once.
+    Foreseen,
+}
+
 /// Adapts one tick after the other.
 pub struct Adapter<K> {
     judge: Judge,
@@ -63,6 +82,11 @@ pub struct Adapter<K> {
     keys: K,
     control: ControlState,
     announced: Announced,
+    past: Past,
+    waiting: Waiting,
+    /// The T of the last tick.
+    last_ms: Millis,
+    history_offset: Option<i64>,
     /// Types of which an event was accepted.
     accepted: BTreeSet<EventType>,
     erased: Erased,
@@ -78,14 +102,23 @@ impl<K: KeyIndex> Adapter<K> {
             keys,
             control,
             announced: Announced::default(),
+            past: Past::default(),
+            waiting: Waiting::default(),
+            last_ms: 0,
+            history_offset: None,
             accepted: BTreeSet::new(),
             erased: Erased::default(),
             ledger: Ledger::default(),
         }
     }
 
-    /// Prepares for definitions that will come into force at some later tick, so that all history is
-    /// there for them. Only for who knows the future: the rows are otherwise the same.
+    /// The same, but the facts of past events come from elsewhere.
+    pub fn with_past(self, past: Past) -> Adapter<K> {
+        Adapter { past, ..self }
+    }
+
+    /// Makes the facts that `definitions` will look at once they are in force. Only for who knows the
+    /// future: the rows are otherwise the same.
     pub fn foresee(&mut self, definitions: &Definitions) {
         self.announced.foresee(definitions, &self.judge);
     }
@@ -116,18 +149,25 @@ impl<K: KeyIndex> Adapter<K> {
                 created_ms => created_ms.min(t_ms),
             },
         };
+        let (mut history, mut events) = (Vec::new(), Vec::new());
         for (at, record) in records.iter().enumerate() {
-            if *record.topic == *self.topics.control {
-                self.apply_control(record, &place(record, at), &mut tick);
+            match &*record.topic {
+                topic if topic == self.topics.control => {
+                    self.take_control(record, place(record, at), first_ordinal, &mut tick);
+                }
+                topic if topic == self.topics.history => history.push(record),
+                _ => events.push((at, record)),
             }
+        }
+        for record in history {
+            self.take_history(record, &mut tick);
         }
         self.announced.tell(&self.control, &self.judge, &mut tick);
-        for (at, record) in records.iter().enumerate() {
-            if *record.topic != *self.topics.control {
-                self.take_in(record, &place(record, at), &mut tick)?;
-            }
+        for (at, record) in events {
+            self.take_in(record, &place(record, at), &mut tick)?;
         }
         self.ledger.rows(t_ms, &mut tick.rows);
+        self.last_ms = t_ms;
         Ok(tick)
     }
 
@@ -158,42 +198,6 @@ impl<K: KeyIndex> Adapter<K> {
     /// The key index.
     pub fn keys(&mut self) -> &mut K {
         &mut self.keys
-    }
-
-    fn apply_control(&mut self, record: &Record, placed: &Placed, tick: &mut AdaptedTick) {
-        let mut next = self.control.clone();
-        match next.apply(&record.payload).and_then(|applied| self.with_history(&next, applied)) {
-            Ok(applied) => {
-                self.control = next;
-                tracing::info!(offset = record.offset, ?applied, "control record in force");
-            }
-            Err(error) => {
-                let row = rows::refused_control(&error, record, placed, &self.judge.keys);
-                tracing::warn!(offset = record.offset, %error, "control record without effect");
-                tick.rows.push(Row::Rejected(row));
-            }
-        }
-    }
-
-    /// Refuses definitions that look at properties of events whose history is not held.
-    fn with_history(&self, next: &ControlState, applied: Applied) -> Result<Applied, ControlError> {
-        if !applied.definitions_changed {
-            return Ok(applied);
-        }
-        let missing = self.announced.missing(&next.definitions(), &self.judge);
-        let begun = |s: &&Selector| self.accepted.contains(&EventType::named(s.name()));
-        match missing.iter().find(begun) {
-            None => Ok(applied),
-            Some(selector) => Err(ControlError::Invalid {
-                pointer: String::new(),
-                message: format!(
-                    "looks at properties of {} that no definition has looked at since its first \
-                     event, and history cannot be read again yet: leave out where, then_where, \
-                     same or group_by",
-                    selector.name()
-                ),
-            }),
-        }
     }
 
     fn take_in(
@@ -272,6 +276,7 @@ impl<K> Adapter<K> {
 }
 
 /// Where a record stands: what its row says beside its content.
+#[derive(Clone, Debug)]
 struct Placed {
     record_ordinal: u64,
     t_ms: Millis,

@@ -98,6 +98,8 @@ pub struct Topics {
     pub bindings: String,
     /// `cebe.control`.
     pub control: String,
+    /// `cebe.history`.
+    pub history: String,
     /// `cebe.events.`, followed by the source.
     pub events_prefix: String,
     /// `cebe.out.progress`.
@@ -117,6 +119,7 @@ impl Topics {
         Topics {
             bindings: format!("{prefix}{}", view::BINDINGS_TOPIC),
             control: format!("{prefix}{}", view::CONTROL_TOPIC),
+            history: format!("{prefix}{}", view::HISTORY_TOPIC),
             events_prefix: format!("{prefix}{}", view::EVENTS_PREFIX),
             progress: format!("{prefix}{}", view::PROGRESS_TOPIC),
             prefix: prefix.to_owned(),

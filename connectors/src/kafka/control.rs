@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use cebe_schemas::time::Millis;
 use rdkafka::Offset;
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use super::append::Appender;
 use super::client::{ClientError, KafkaOptions};
 use super::reader::{Entry, TopicReader};
-use crate::binding::LogRecord;
+use crate::binding::{Binding, LogRecord};
 
 /// An engine may have bound a record before anybody looks: so many bindings back is far enough.
 const LOOK_BACK: i64 = 1_000;
@@ -25,49 +23,50 @@ pub fn publish(
     record: &[u8],
     timeout: Duration,
 ) -> Result<i64, ClientError> {
-    let action = || format!("append to {}", options.topics.control);
-    let outcome = Outcome::default();
-    let millis = timeout.as_millis().max(1_000).to_string();
-    let producer: BaseProducer<Outcome> = options
-        .producer(&[("message.timeout.ms", &millis)])
-        .create_with_context(outcome.clone())
-        .map_err(ClientError::on(action()))?;
-    let message = BaseRecord::<(), [u8]>::to(&options.topics.control).partition(0).payload(record);
-    producer.send(message).map_err(|(error, _)| ClientError { action: action(), error })?;
-    let deadline = Instant::now() + timeout + Duration::from_secs(1);
-    while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(Duration::from_millis(20));
-    }
-    let delivered = outcome.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    delivered.unwrap_or(Err(KafkaError::Canceled)).map_err(ClientError::on(action()))
+    let mut appender = Appender::open(options, &options.topics.control, timeout)?;
+    appender.append(&[record.to_vec()])
+}
+
+/// A record on `cebe.control`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRecord {
+    /// Where it is.
+    pub offset: i64,
+    /// When it was written; −1 if that is not known.
+    pub created_ms: Millis,
+    /// A partial document of sources, definitions and settings.
+    pub payload: Vec<u8>,
 }
 
 /// Every control record so far, in order.
 ///
 /// # Errors
 /// The topic cannot be read.
-pub fn read(options: &KafkaOptions) -> Result<Vec<Vec<u8>>, ClientError> {
+pub fn read(options: &KafkaOptions) -> Result<Vec<ControlRecord>, ClientError> {
     let mut reader = TopicReader::open(options, &options.topics.control, Offset::Beginning)?;
     let mut records = Vec::new();
     loop {
         match reader.poll(Duration::from_secs(1))? {
             None => {}
-            Some(Entry::Record(record)) => records.push(record),
+            Some(Entry::Record(payload)) => {
+                let (offset, created_ms) = reader.place();
+                records.push(ControlRecord { offset, created_ms, payload });
+            }
             Some(Entry::End) => return Ok(records),
         }
     }
 }
 
-/// Waits until an engine has bound the control record at `offset`: from then on it is in force.
-/// False if none has within `timeout`; it will be as soon as an engine runs.
+/// Waits until an engine has bound the control record at `offset`, and returns the binding. None if
+/// none has within `timeout`; it will be as soon as an engine runs.
 ///
 /// # Errors
 /// The log of bindings cannot be read.
-pub fn wait_in_force(
+pub fn wait_bound(
     options: &KafkaOptions,
     offset: i64,
     timeout: Duration,
-) -> Result<bool, ClientError> {
+) -> Result<Option<Binding>, ClientError> {
     let topics = &options.topics;
     let (start, end) = TopicReader::watermarks(options, &topics.bindings)?;
     let from = Offset::Offset(end.saturating_sub(LOOK_BACK).max(start));
@@ -77,25 +76,8 @@ pub fn wait_in_force(
         let Some(Entry::Record(bytes)) = reader.poll(Duration::from_millis(100))? else { continue };
         let Ok(LogRecord::Binding(binding)) = LogRecord::from_bytes(&bytes) else { continue };
         if binding.ranges.iter().any(|r| *r.topic == topics.control && r.to > offset) {
-            return Ok(true);
+            return Ok(Some(binding));
         }
     }
-    Ok(false)
-}
-
-#[derive(Clone, Default)]
-struct Outcome(Arc<Mutex<Option<Result<i64, KafkaError>>>>);
-
-impl rdkafka::ClientContext for Outcome {}
-
-impl ProducerContext for Outcome {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        let outcome = match result {
-            Ok(message) => Ok(message.offset()),
-            Err((error, _)) => Err(error.clone()),
-        };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-    }
+    Ok(None)
 }

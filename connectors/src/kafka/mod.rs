@@ -4,17 +4,22 @@
 //! * [`client`]: options, topic names, and what to do while a broker is away.
 //! * [`topics`]: creates the engine's topics.
 //! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
-//! * [`source`]: the records of `cebe.events.*` and `cebe.control`, in the order of the bindings.
-//! * [`control`]: appends a control record.
-//! * [`bindings`] and [`feed`]: what is bound and what is out, for readers that take no part.
+//! * [`source`]: the records of `cebe.events.*`, `cebe.control` and `cebe.history`, in the order of the
+//!   bindings.
+//! * [`append`]: appends records to a topic of one partition. [`control`]: a control record.
+//! * [`bindings`], [`feed`], [`tail`] and [`history_log`]: what is bound, what is out and what waits, for
+//!   readers that take no part.
 
+pub mod append;
 pub mod binding_log;
 pub mod bindings;
 pub mod client;
 pub mod control;
 pub mod feed;
+pub mod history_log;
 pub(crate) mod reader;
 pub mod source;
+pub mod tail;
 pub mod topics;
 
 pub use client::{ClientError, KafkaOptions, Topics};

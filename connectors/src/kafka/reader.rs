@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cebe_schemas::time::Millis;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
@@ -21,6 +22,7 @@ pub(crate) struct TopicReader {
     consumer: Consumer,
     topic: String,
     complaints: Quiet,
+    place: (i64, Millis),
 }
 
 impl TopicReader {
@@ -51,7 +53,12 @@ impl TopicReader {
             .add_partition_offset(topic, partition, offset)
             .and_then(|()| consumer.assign(&assignment))
             .map_err(ClientError::on(format!("read {topic}")))?;
-        Ok(TopicReader { consumer, topic: topic.to_owned(), complaints: Quiet::default() })
+        Ok(TopicReader {
+            consumer,
+            topic: topic.to_owned(),
+            complaints: Quiet::default(),
+            place: (0, -1),
+        })
     }
 
     /// The next record or the end, if either comes within `timeout`. While the broker is away
@@ -63,6 +70,7 @@ impl TopicReader {
         match self.consumer.poll(timeout) {
             None => Ok(None),
             Some(Ok(message)) => {
+                self.place = (message.offset(), message.timestamp().to_millis().unwrap_or(-1));
                 Ok(Some(Entry::Record(message.payload().unwrap_or_default().to_vec())))
             }
             Some(Err(KafkaError::PartitionEOF(_))) => Ok(Some(Entry::End)),
@@ -81,6 +89,28 @@ impl TopicReader {
                 Ok(None)
             }
         }
+    }
+
+    /// Offset and create time of the last record.
+    pub(crate) fn place(&self) -> (i64, Millis) {
+        self.place
+    }
+
+    /// The first offset whose record was created at `from_ms` or later; none: there is no such.
+    pub(crate) fn offset_since(
+        options: &KafkaOptions,
+        topic: &str,
+        from_ms: Millis,
+    ) -> Result<Option<i64>, ClientError> {
+        let consumer = options.consumer(&[])?;
+        let action = || ClientError::on(format!("find the offset of a time in {topic}"));
+        let mut times = TopicPartitionList::new();
+        times.add_partition_offset(topic, 0, Offset::Offset(from_ms)).map_err(action())?;
+        let found = with_retries(|| {
+            consumer.offsets_for_times(times.clone(), Duration::from_secs(5)).map_err(action())
+        })?;
+        let offset = found.find_partition(topic, 0).map(|found| found.offset());
+        Ok(offset.and_then(|offset| offset.to_raw()).filter(|offset| *offset >= 0))
     }
 
     /// First offset held and the offset after the last committed record.

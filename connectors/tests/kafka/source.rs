@@ -61,6 +61,27 @@ fn live_and_replay_give_the_same_records_in_ordinal_order() {
 }
 
 #[test]
+fn of_history_one_record_is_bound_at_a_time() {
+    let options = fresh();
+    topics::create_missing(&options, TIMEOUT).unwrap();
+    topics::create_source(&options, "cdp", 1, TIMEOUT).unwrap();
+    let (cdp, history) = (options.topics.events("cdp"), options.topics.history.clone());
+    let squad = Squad::new(&options);
+    squad.send(&history, 0, &["h1", "h2"]);
+    squad.send(&cdp, 0, &["c1", "c2", "c3"]);
+    control::publish(&options, b"{}", TIMEOUT).unwrap();
+    let mut source = live(&options);
+    fill_to(&mut source, 6);
+    let ranges = source.offer(ALL);
+    assert_eq!(payloads(&source.take(&ranges).unwrap()), ["{}", "c1", "c2", "c3", "h1"]);
+    squad.send(&cdp, 0, &["c4", "c5"]);
+    fill_to(&mut source, 3);
+    // A tick that is full of events takes history in all the same.
+    let ranges = source.offer(Limits { records: 2, ..ALL });
+    assert_eq!(payloads(&source.take(&ranges).unwrap()), ["c4", "h2"]);
+}
+
+#[test]
 fn transactions_leave_gaps_and_aborted_records_never_show() {
     let options = fresh();
     topics::create_source(&options, "cdp", 1, TIMEOUT).unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::{Binding, LOGIC_VERSION};
+use cebe_connectors::history::HistoryReader;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
@@ -46,6 +47,7 @@ pub struct Engine {
     dataflow: Dataflow,
     publisher: Publisher,
     clerk: Clerk,
+    history: HistoryReader,
     next_wakeup_ms: Option<Millis>,
 }
 
@@ -66,12 +68,24 @@ impl Engine {
         let keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
         let judge =
             Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
+        let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
+        let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
         let adapter = Adapter::new(judge, kafka.topics.clone(), keys, ControlState::new());
         let dataflow = Dataflow::start(config.engine.workers as usize)?;
         let source = Source::open(&kafka, SourceOptions::default())?;
         tracing::info!(engine = log.engine(), "engine has taken over");
         let next_wakeup_ms = None;
-        Ok(Engine { config, log, source, adapter, dataflow, publisher, clerk, next_wakeup_ms })
+        Ok(Engine {
+            config,
+            log,
+            source,
+            adapter,
+            dataflow,
+            publisher,
+            clerk,
+            history,
+            next_wakeup_ms,
+        })
     }
 
     /// Works through all bindings there are. What was published is compared, the rest published.
@@ -91,7 +105,7 @@ impl Engine {
             match published.of(binding.number)? {
                 Some(progress) => compare(&progress, &tick.progress)?,
                 None if was_published => {}
-                None => self.publisher.publish(&tick, &mut self.log)?,
+                None => self.publish(&tick)?,
             }
             self.adapter.commit()?;
             self.answer()?;
@@ -113,6 +127,7 @@ impl Engine {
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
         self.clerk.open();
+        self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
             self.clerk.serve(&self.adapter, &mut self.dataflow)?;
             self.source.fill(self.wait())?;
@@ -129,9 +144,14 @@ impl Engine {
             last = Instant::now();
             let binding = self.log.bind(ranges)?;
             let tick = self.tick(&binding, true)?;
-            self.publisher.publish(&tick, &mut self.log)?;
+            self.publish(&tick)?;
             self.adapter.commit()?;
+            if self.changes_what_waits(&binding) {
+                self.history.follow(&self.adapter);
+            }
             metrics::histogram!("cebe_tick_seconds").record(last.elapsed().as_secs_f64());
+            let waiting = self.adapter.definitions_waiting();
+            metrics::gauge!("cebe_definitions_waiting").set(waiting as f64);
             metrics::gauge!("cebe_binding_number").set(binding.number as f64);
             metrics::gauge!("cebe_records_waiting").set(self.source.buffered().records as f64);
         }
@@ -154,6 +174,19 @@ impl Engine {
         }
         number(binding, adapted.rows, output.moments, self.adapter.token_keys())
             .with_context(|| format!("binding {}", binding.number))
+    }
+
+    /// Whether another history may be waited for after this binding than before.
+    fn changes_what_waits(&self, binding: &Binding) -> bool {
+        let topics = &self.config.kafka_options().topics;
+        let mut read = binding.ranges.iter().map(|range| &*range.topic);
+        read.any(|topic| topic == topics.control || topic == topics.history)
+    }
+
+    /// That something waits is known before the tick is out: whoever sees the tick can look there.
+    fn publish(&mut self, tick: &Numbered) -> anyhow::Result<()> {
+        self.history.announce(self.adapter.unannounced())?;
+        Ok(self.publisher.publish(tick, &mut self.log)?)
     }
 
     /// A starting engine wants to hear that this one is alive.

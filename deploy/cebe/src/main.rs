@@ -44,9 +44,15 @@ enum Command {
     /// List sources, and turn their ingestion on or off while the engine runs.
     #[command(subcommand)]
     Source(command::source::Source),
-    /// Put, preview or remove a segment while the engine runs.
+    /// Put, preview, remove and list segments while the engine runs.
     #[command(subcommand)]
     Segment(command::segment::Segment),
+    /// Put, remove and list metrics while the engine runs.
+    #[command(subcommand)]
+    Metric(command::metric::Metric),
+    /// Show and change the settings of a running engine, such as how many customers may share a phone.
+    #[command(subcommand)]
+    Settings(command::settings::Command),
     Replay(command::replay::Args),
     /// Read and check event schemas.
     #[command(subcommand)]
@@ -78,7 +84,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => command::run::run(config, args),
         Command::Migrate => command::migrate::run(config),
         Command::Source(source) => command::source::run(config, source),
-        Command::Segment(segment) => command::segment::run(config, segment),
+        Command::Segment(segment) => command::segment::run(&config, segment),
+        Command::Metric(metric) => command::metric::run(&config, metric),
+        Command::Settings(settings) => command::settings::run(&config, settings),
         Command::Replay(args) => command::replay::run(config, args),
         Command::Schema(schema) => command::schema::run(&config, schema),
         Command::Eval(args) => command::eval::run(&config, &args),

@@ -25,7 +25,7 @@ pub fn all() -> Vec<Topic> {
     let sources = kinds.iter().flat_map(|kind| sources.map(|source| format!("{kind}.{source}")));
     sources
         .map(|name| Topic::new(name, 4, FOR_EVER_MS))
-        .chain(["cebe.counts", "cebe.history"].map(|name| Topic::new(name, 1, FOR_EVER_MS)))
+        .chain([Topic::new("cebe.counts", 1, FOR_EVER_MS)])
         .chain(topic::engine())
         .collect()
 }

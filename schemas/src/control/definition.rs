@@ -36,6 +36,11 @@ pub(super) fn segment_key<'v>(field: &Field<'v>) -> Result<(&'v str, &'v str), C
     Ok((object.required("account_id")?.id()?, object.required("segment_id")?.id()?))
 }
 
+pub(super) fn metric_key<'v>(field: &Field<'v>) -> Result<(&'v str, &'v str), ControlError> {
+    let object = field.object(&["account_id", "metric"])?;
+    Ok((object.required("account_id")?.id()?, object.required("metric")?.id()?))
+}
+
 pub(super) fn metric(field: &Field, changed_by: &Arc<str>) -> Result<Metric, ControlError> {
     let object = field.object(&METRIC)?;
     let group_by = object.optional("group_by").map(|by| by.property()).transpose()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::definition::{metric, segment, segment_key};
+use super::definition::{metric, metric_key, segment, segment_key};
 use super::expand::{Given, expand};
 use super::field::Field;
 use super::{ControlError, ControlState, Ingestion, Settings};
@@ -28,7 +28,10 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
         None => "".into(),
     };
     let mut given = Given::new();
-    for (name, field) in root.fields()? {
+    // What a record removes and puts is put.
+    let mut fields: Vec<_> = root.fields()?.collect();
+    fields.sort_by_key(|(name, _)| !name.starts_with("remove_"));
+    for (name, field) in fields {
         match name {
             "sources" => {
                 for (source, flag) in field.fields()? {
@@ -52,6 +55,12 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
             "metrics" => {
                 for field in field.items()? {
                     definitions.put_metric(metric(&field, &changed_by)?);
+                }
+            }
+            "remove_metrics" => {
+                for field in field.items()? {
+                    let (account_id, metric) = metric_key(&field)?;
+                    definitions.remove_metric(account_id, metric);
                 }
             }
             "settings" => settings(&field, &mut next.settings)?,

@@ -290,6 +290,42 @@ fn segments_are_expanded_and_again_when_others_change() {
 }
 
 #[test]
+fn an_own_metric_covers_the_shipped_one_until_it_is_removed() {
+    let mut state = ControlState::new();
+    let shipped = state.definitions();
+    let own = json!({"metric": "reply_rate", "account_id": "a", "denominator": "x",
+        "numerator": "y", "within": "1d"});
+    let key = json!({"metric": "reply_rate", "account_id": "a"});
+    apply(&mut state, json!({"metrics": [own.clone()]})).unwrap();
+    assert_eq!(state.definitions().metrics.len(), shipped.metrics.len() + 1);
+    // What one record removes and puts is there.
+    apply(&mut state, json!({"metrics": [own], "remove_metrics": [key.clone()]})).unwrap();
+    assert_eq!(state.definitions().metrics.len(), shipped.metrics.len() + 1);
+    apply(&mut state, json!({"remove_metrics": [key.clone()]})).unwrap();
+    assert_eq!(state.definitions(), shipped);
+    apply(&mut state, json!({"remove_metrics": [key]})).unwrap();
+    assert_eq!(state.definitions(), shipped, "the shipped one stays");
+    check_refused(
+        json!({"remove_metrics": [{"metric": "reply_rate"}]}),
+        "/remove_metrics/0/account_id",
+    );
+}
+
+#[test]
+fn records_name_what_they_put_and_remove() {
+    let record = json!({
+        "segments": [{"segment_id": "s", "account_id": "a"}, {"segment_id": 7, "account_id": "a"}],
+        "remove_segments": [{"segment_id": "r", "account_id": "a"}],
+        "metrics": [{"metric": "s", "account_id": "b"}, 5],
+        "remove_metrics": {"metric": "m"}, "settings": {},
+    });
+    let found: Vec<String> =
+        names(record.to_string().as_bytes()).iter().map(DefinitionName::to_string).collect();
+    assert_eq!(found, ["segment r of a", "segment s of a", "metric s of b"]);
+    assert!(names(b"{").is_empty());
+}
+
+#[test]
 fn cycles_and_endless_segments_are_refused() {
     let refer =
         |id: &str, to: &str| when(id, json!({"any": [{"did": "x"}, {"not": {"in_segment": to}}]}));

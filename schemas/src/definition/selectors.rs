@@ -27,6 +27,13 @@ impl Selectors {
         selectors
     }
 
+    /// These selectors of one account.
+    pub fn of_account(account_id: &Arc<str>, selectors: &[Selector]) -> Selectors {
+        let mut all = Selectors::default();
+        selectors.iter().for_each(|selector| all.add(Some(account_id), selector));
+        all
+    }
+
     /// Adds those of `definitions`, which are [resolved](Definitions::resolved).
     pub fn extend(&mut self, definitions: &Definitions) {
         for segment in &definitions.segments {
@@ -49,25 +56,15 @@ impl Selectors {
         }
     }
 
-    /// Those that `definitions` look at and these lack.
-    pub fn missing(&self, definitions: &Definitions) -> Vec<Selector> {
-        let wanted = Selectors::new(definitions);
-        let missing = wanted.by_event.into_iter().flat_map(|(event, wanted)| {
-            let held = self.by_event.get(&event);
-            wanted.into_iter().filter(move |each| !held.is_some_and(|held| held.contains(each)))
-        });
-        missing.map(|(_, selector)| selector).collect()
-    }
-
     /// Whether definitions look at the properties of such events.
     pub fn reads(&self, event: EventType) -> bool {
         self.by_event.contains_key(&event)
     }
 
     /// Each of them with its account; none: every account. In no order.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, &Selector)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Selector)> {
         let all = self.by_event.values().flatten();
-        all.map(|(account, selector)| (account.as_deref(), selector))
+        all.map(|(account, selector)| (account.as_ref(), selector))
     }
 
     /// Calls `emit` for each fact that an event of `account_id` leaves beside its own: the type, and

@@ -69,6 +69,9 @@ impl Control {
         for one in list("segments") {
             self.segments.insert(id(&one, "segment_id"), one);
         }
+        for one in list("remove_metrics") {
+            self.metrics.remove(&id(&one, "metric"));
+        }
         for one in list("metrics") {
             self.metrics.insert(id(&one, "metric"), one);
         }

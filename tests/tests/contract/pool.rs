@@ -221,6 +221,11 @@ pub fn control(which: usize, what: usize) -> Value {
             let account = ACCOUNTS[what % 2];
             json!({"remove_segments": [{"segment_id": format!("s-{}", 2 + what % 2), "account_id": account}]})
         }
+        3 if what % 4 == 3 => {
+            let given = metric(what / 4);
+            let place = json!({"account_id": given["account_id"], "metric": given["metric"]});
+            json!({ "remove_metrics": [place] })
+        }
         3 => json!({"metrics": [metric(what)]}),
         4 => json!({"settings": settings(what)}),
         _ => {

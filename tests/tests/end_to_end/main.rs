@@ -4,6 +4,7 @@
 //! the ledger has to add up over all of them. Takes the arguments of any Rust test.
 
 mod cases;
+mod define;
 mod desk;
 mod erase;
 mod replay;
@@ -15,7 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 12] = [
+const CASES: [(&str, Case); 13] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -24,6 +25,7 @@ const CASES: [(&str, Case); 12] = [
     ("rejected_events_are_replayed", replay::rejected_events_are_replayed),
     ("erased_events_lose_their_content", erase::erased_events_lose_their_content),
     ("the_engine_is_asked_under_load", desk::the_engine_is_asked_under_load),
+    ("definitions_change_while_events_flow", define::definitions_change_while_events_flow),
     ("kill_9_under_load", cases::kill_9_under_load),
     ("second_engine_is_refused", cases::second_engine_is_refused),
     ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),

@@ -82,7 +82,7 @@ fn search(
     }
 }
 
-/// Partitions of the control topic and of the sources that are not `known` yet, which they then are.
+/// Partitions of the control and history topics and of the sources that are not `known` yet, which they then are.
 fn look(
     consumer: &Consumer,
     topics: &Topics,
@@ -93,6 +93,7 @@ fn look(
     let mut found = Vec::new();
     for topic in metadata.topics() {
         if topic.name() != topics.control
+            && topic.name() != topics.history
             && topics.source_module(topic.name()).is_none_or(str::is_empty)
         {
             continue;

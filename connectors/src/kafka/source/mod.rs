@@ -1,4 +1,4 @@
-//! The input: every record of the control topic and of the sources' topics, in the order that the
+//! The input: every record of the control and history topics and of the sources' topics, in the order that the
 //! bindings give them.
 //!
 //! One consumer without a group reads all partitions. Records wait in memory until they are bound
@@ -63,6 +63,9 @@ pub struct Source {
     paused_for: Option<(Arc<str>, i32)>,
     complaints: Quiet,
 }
+
+/// The most of history in one tick: events go first, and history goes on all the same.
+const HISTORY: Limits = Limits { records: 1, bytes: 1 << 20 };
 
 /// A partition from which nothing comes is examined this often.
 const EXAMINE: Duration = Duration::from_secs(5);
@@ -137,17 +140,25 @@ impl Source {
         self.buffered
     }
 
-    /// The ranges that can be bound now, at most `limits` together. Control records come first;
-    /// the rest is shared evenly, so that no backlog keeps other partitions waiting.
+    /// The ranges that can be bound now, at most `limits` together. Control records come first, then
+    /// at most one record of history; the rest is shared evenly, so that no backlog keeps other
+    /// partitions waiting.
     pub fn offer(&self, limits: Limits) -> Vec<Range> {
         let mut left = limits;
         let mut ranges = Vec::new();
-        let is_control = |buffer: &&PartitionBuffer| buffer.topic() == self.kafka.topics.control;
-        let waiting = || self.partitions.values().filter(|buffer| buffer.len() > 0);
-        let (control, events): (Vec<_>, Vec<_>) = waiting().partition(is_control);
-        for group in [control, events] {
-            let records = fair_share(group.iter().map(|buffer| buffer.len()), left.records);
-            let bytes = fair_share(group.iter().map(|buffer| buffer.bytes()), left.bytes);
+        let topics = &self.kafka.topics;
+        let (mut control, mut history, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        for buffer in self.partitions.values().filter(|buffer| buffer.len() > 0) {
+            match buffer.topic() {
+                topic if topic == topics.control => control.push(buffer),
+                topic if topic == topics.history => history.push(buffer),
+                _ => events.push(buffer),
+            }
+        }
+        for (group, most) in [(control, limits), (history, HISTORY), (events, limits)] {
+            let (records, bytes) = (left.records.min(most.records), left.bytes.min(most.bytes));
+            let records = fair_share(group.iter().map(|buffer| buffer.len()), records);
+            let bytes = fair_share(group.iter().map(|buffer| buffer.bytes()), bytes);
             for ((buffer, records), bytes) in group.into_iter().zip(records).zip(bytes) {
                 if let Some(range) = buffer.offer(records, bytes) {
                     left.records = left.records.saturating_sub(range.records as usize);

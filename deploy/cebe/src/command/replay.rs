@@ -114,7 +114,7 @@ fn is_off(kafka: &KafkaOptions, source: &str) -> anyhow::Result<bool> {
     let mut state = ControlState::new();
     for record in control::read(kafka)? {
         // A record that changes nothing was reported where it was bound.
-        let _ = state.apply(&record);
+        let _ = state.apply(&record.payload);
     }
     Ok(*state.ingestion(source) == Ingestion::Off)
 }

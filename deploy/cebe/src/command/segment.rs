@@ -1,26 +1,35 @@
-//! `cebe segment`: definitions of segments.
+//! `cebe segment`: who belongs to what.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use cebe_schemas::control::DefinitionKind;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::publish_control;
+use super::control;
+use super::definition::{self, List, Put};
 use crate::config::Config;
+
+const EXAMPLE: &str = r#"Example:
+  cat > repliers.json <<'END'
+  {"segment_id": "repliers", "account_id": "acc-17", "version": 1, "title": "Replied lately",
+   "when": {"did": "broadcast.replied", "at_least": 2, "within": "30d"}}
+  END
+  cebe segment put repliers.json --wait
+  cebe segment list --account acc-17
+
+A definition that looks at properties (where, then_where, same) which no definition of the account has
+looked at so far waits until those events have been read again, and is then in force over all history
+at once. docs/guides/define.md has the rest."#;
 
 #[derive(Subcommand)]
 pub enum Segment {
-    /// Put a segment, new or edited, in force from the next tick on, over all history held.
-    Put {
-        /// The definition as JSON, such as {"segment_id": "repliers", "account_id": "acc-17",
-        /// "when": {"did": "broadcast.replied", "at_least": 2, "within": "30d"}}.
-        file: PathBuf,
-    },
+    /// Put a segment, new or edited, in force over all history.
+    #[command(after_long_help = EXAMPLE)]
+    Put(Put),
     /// Say who would enter and leave, and which rates would move, were definitions put in force.
     Preview(super::preview::Args),
-    /// Remove a segment: its members exit.
+    /// Remove a segment, also one that waits: its members exit.
     Remove {
         /// The tenant.
         #[arg(long)]
@@ -28,23 +37,18 @@ pub enum Segment {
         /// Its id.
         segment: String,
     },
+    /// List the segments in force, and those that wait for history.
+    List(List),
 }
 
-pub fn run(config: Config, segment: Segment) -> anyhow::Result<ExitCode> {
-    let record = match segment {
-        Segment::Put { file } => {
-            let shown = file.display();
-            let text = std::fs::read_to_string(&file)
-                .with_context(|| format!("{shown}: cannot be read"))?;
-            let definition: Value =
-                serde_json::from_str(&text).with_context(|| format!("{shown}: not JSON"))?;
-            json!({ "segments": [definition] })
-        }
-        Segment::Preview(args) => return super::preview::run(&config, &args),
+pub fn run(config: &Config, segment: Segment) -> anyhow::Result<ExitCode> {
+    match segment {
+        Segment::Put(args) => definition::put(config, "segments", &args),
+        Segment::Preview(args) => super::preview::run(config, &args),
         Segment::Remove { account, segment } => {
-            json!({ "remove_segments": [{ "account_id": account, "segment_id": segment }] })
+            let place = json!({ "account_id": account, "segment_id": segment });
+            control::put(config, json!({ "remove_segments": [place] }), false)
         }
-    };
-    publish_control(&config, record)?;
-    Ok(ExitCode::SUCCESS)
+        Segment::List(args) => definition::list(config, DefinitionKind::Segment, &args),
+    }
 }

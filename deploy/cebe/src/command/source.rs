@@ -7,7 +7,7 @@ use cebe_schemas::control::{ControlState, Ingestion};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{publish_control, topic_list};
+use super::{control as records, topic_list};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -35,16 +35,15 @@ pub enum Source {
 
 pub fn run(config: Config, source: Source) -> anyhow::Result<ExitCode> {
     match source {
-        Source::List { json } => list(&config, json)?,
-        Source::On { name, accounts } if accounts.is_empty() => set(&config, &name, json!("on"))?,
-        Source::On { name, accounts } => set(&config, &name, json!({ "accounts": accounts }))?,
-        Source::Off { name } => set(&config, &name, json!("off"))?,
+        Source::List { json } => list(&config, json).map(|()| ExitCode::SUCCESS),
+        Source::On { name, accounts } if accounts.is_empty() => set(&config, &name, json!("on")),
+        Source::On { name, accounts } => set(&config, &name, json!({ "accounts": accounts })),
+        Source::Off { name } => set(&config, &name, json!("off")),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn set(config: &Config, name: &str, flag: Value) -> anyhow::Result<()> {
-    publish_control(config, json!({ "sources": { name: flag } }))
+fn set(config: &Config, name: &str, flag: Value) -> anyhow::Result<ExitCode> {
+    records::put(config, json!({ "sources": { name: flag } }), false)
 }
 
 fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
@@ -52,7 +51,7 @@ fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     let mut state = ControlState::new();
     for record in control::read(&options)? {
         // A record that changes nothing was reported where it was bound.
-        let _ = state.apply(&record);
+        let _ = state.apply(&record.payload);
     }
     let mut names = topic_list(config)?;
     names.extend(state.sources().keys().cloned());

@@ -8,10 +8,13 @@ use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cebe_connectors::binding::Binding;
+use cebe_connectors::kafka::Topics;
 use cebe_connectors::kafka::source::Record;
+use cebe_schemas::control::ControlState;
 use cebe_schemas::time::{Millis, rfc3339};
 use serde::{Deserialize, Serialize};
 
+use super::Evaluation;
 use super::tick::Tick;
 
 /// How every such file begins.
@@ -65,6 +68,27 @@ pub fn write(out: &mut impl Write, binding: &Binding, records: Vec<Record>) -> a
         let line = Line { topic, partition, offset, created_ms, payload, payload_base64 };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Tells `evaluation` what the control records of the file called `name` define. Each is read by
+/// itself: what it looks at does not depend on the others, and more than is needed does no harm.
+pub fn foresee(
+    evaluation: &mut Evaluation,
+    reader: impl BufRead,
+    name: &str,
+    at_ms: Millis,
+) -> anyhow::Result<()> {
+    let topics = Topics::default();
+    let mut lines = BoundLines::new(reader, name, at_ms);
+    while let Some(tick) = lines.next_tick()? {
+        for record in tick.records.iter().filter(|record| *record.topic == topics.control) {
+            let mut control = ControlState::new();
+            if control.apply(&record.payload).is_ok_and(|applied| applied.definitions_changed) {
+                evaluation.foresee(&control.definitions());
+            }
+        }
     }
     Ok(())
 }

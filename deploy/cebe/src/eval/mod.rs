@@ -18,7 +18,7 @@ mod tick;
 pub mod views;
 
 use anyhow::bail;
-use cebe_connectors::adapter::Adapter;
+use cebe_connectors::adapter::{Adapter, Past};
 use cebe_connectors::kafka::Topics;
 use cebe_connectors::key_index::memory::MemoryKeyIndex;
 use cebe_connectors::out::change_row::from_change;
@@ -43,13 +43,16 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Starts in the state `control`, which is in force before the first tick.
+    /// Starts in the state `control`, which is in force before the first tick. All definitions that
+    /// come later have to be foreseen.
     pub fn start(
         judge: Judge,
         control: ControlState,
         workers: usize,
+        past: Past,
     ) -> anyhow::Result<Evaluation> {
-        let adapter = Adapter::new(judge, Topics::default(), MemoryKeyIndex::default(), control);
+        let keys = MemoryKeyIndex::default();
+        let adapter = Adapter::new(judge, Topics::default(), keys, control).with_past(past);
         Ok(Evaluation { adapter, dataflow: Dataflow::start(workers)? })
     }
 

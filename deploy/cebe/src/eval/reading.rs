@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use cebe_connectors::adapter::Past;
 use cebe_connectors::kafka::Topics;
 use cebe_schemas::control::{ControlError, ControlState, Ingestion};
 use cebe_schemas::row::Row;
@@ -59,9 +60,15 @@ impl EventFile<'_> {
         };
         let judge =
             Judge { catalogue: config.catalogue()?.into(), keys: Keys::development().into() };
-        let mut evaluation = Evaluation::start(judge, control.clone(), self.workers)?;
-        if let Input::Lines(_) = input {
-            foresee(&mut evaluation, control, source.reader()?, self.previewed)?;
+        let past = match input {
+            Input::Lines(_) => Past::Foreseen,
+            Input::Bound(_) => Past::Checked,
+        };
+        let mut evaluation = Evaluation::start(judge, control.clone(), self.workers, past)?;
+        let reader = source.reader()?;
+        match input {
+            Input::Lines(_) => foresee(&mut evaluation, control, reader, self.previewed)?,
+            Input::Bound(_) => bound::foresee(&mut evaluation, reader, name, self.at_ms)?,
         }
         let bar = progress_bar(source.bytes());
         let (mut last, mut read) = (None, 0);

@@ -6,6 +6,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use cebe_connectors::adapter::Past;
 use cebe_connectors::binding::{Binding, Digest, LOGIC_VERSION};
 use cebe_connectors::out::numbered::number;
 use cebe_schemas::control::ControlState;
@@ -16,7 +17,7 @@ use cebe_schemas::view::View;
 use serde_json::{Value, json};
 
 use super::erasures::Erasures;
-use crate::eval::bound::BoundLines;
+use crate::eval::bound::{BoundLines, foresee};
 use crate::eval::views::Views;
 use crate::eval::{Evaluation, Tick, files};
 
@@ -62,10 +63,16 @@ impl Expected {
     ) -> anyhow::Result<Expected> {
         let mut expected = Expected { folder: folder.to_owned(), feeds: BTreeMap::new() };
         let keys = judge.keys.clone();
-        let mut evaluation = Evaluation::start(judge, ControlState::new(), workers)?;
+        let control = ControlState::new();
+        // What the engine has read of the past is not used: it has to be what events say.
+        let mut evaluation = Evaluation::start(judge, control, workers, Past::Checked)?;
         let name = bound.display().to_string();
-        let file = File::open(bound).with_context(|| format!("{name}: cannot be read"))?;
-        let mut lines = BoundLines::new(BufReader::with_capacity(1 << 20, file), &name, at_ms);
+        let open = || -> anyhow::Result<_> {
+            let file = File::open(bound).with_context(|| format!("{name}: cannot be read"))?;
+            Ok(BufReader::with_capacity(1 << 20, file))
+        };
+        foresee(&mut evaluation, open()?, &name, at_ms)?;
+        let mut lines = BoundLines::new(open()?, &name, at_ms);
         let mut events = BufWriter::new(File::create(folder.join("events.jsonl"))?);
         let kept_from_ms = events_kept_from(now_ms);
         let (mut views, mut definitions) = (Views::default(), Vec::new());

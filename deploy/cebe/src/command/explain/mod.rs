@@ -83,14 +83,14 @@ fn of_file(config: &Config, args: &Args, events: PathBuf) -> anyhow::Result<Expl
     };
     let mut stored: Vec<EventRow> = Vec::new();
     let (mut evaluation, _) = file.evaluate(config, &mut |row| match row {
-        Row::Event(row) if row.account_id == args.account => stored.push(row),
+        Row::Event(row) if *row.account_id == *args.account => stored.push(row),
         _ => {}
     })?;
     let ids = [&*args.account, &*args.customer, &*args.segment];
     let (mut explanation, tokens) = evaluation.explain(ids)?;
     let (wanted, tokens) = (explanation.wanted(), tokens.into_iter().collect::<HashSet<_>>());
     let members: HashSet<_> = explanation.person.member_ids.iter().map(|id| &**id).collect();
-    let is_of_person = |row: &EventRow| match row.qontak_customer_id.as_str() {
+    let is_of_person = |row: &EventRow| match &*row.qontak_customer_id {
         "" => row.identifier_tokens.iter().any(|token| tokens.contains(token)),
         customer => members.contains(customer),
     };
