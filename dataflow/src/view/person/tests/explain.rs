@@ -61,6 +61,12 @@ proptest! {
                 let (count, least) = (counted.count, u64::from(did.at_least));
                 let enough = count >= least && count <= u64::from(did.at_most);
                 prop_assert_eq!(enough, judged.holds);
+                let is_within = |at: Millis| {
+                    at <= now && did.within_ms.is_none_or(|width| at + width > now)
+                };
+                let selected = said.events.iter().filter(|e| e.event == did.event.event());
+                let in_window = selected.filter(|e| is_within(e.occurred_at_ms)).count() as u64;
+                prop_assert!(did.then.is_some() || count == in_window, "{} {:?}", count, clause);
             }
         }
     }
@@ -94,4 +100,31 @@ proptest! {
         });
         prop_assert_eq!(of(&only).count, counted.count);
     }
+}
+
+/// What an evaluation announces is only a time before which nothing changes.
+#[test]
+fn a_change_is_told_as_it_comes_and_not_as_it_is_announced() {
+    let event = |event, occurred_at_ms| EventFact {
+        event: EventType(event),
+        group: Group(0),
+        occurred_at_ms,
+    };
+    let (a, b) = (EventType(0), EventType(1));
+    let events = vec![event(0, 5), event(1, 5), event(1, 7)];
+    let held = Held::new(&Said { attributes: vec![], assertions: vec![], events });
+    let at_six = |clause: &Clause| judged(&held, Retention::default(), clause, 6);
+    // Once the first is true, the second is false, and the other way around.
+    let both = |width| {
+        let first = Clause::Not(Box::new(Clause::did(a, 1, Some(10))));
+        Clause::All(vec![first, Clause::did(b, 1, Some(width))])
+    };
+    let known = held.known(Retention::default());
+    assert_eq!(holds(&both(7), &known, 6), (false, Some(15)));
+    assert_eq!(at_six(&both(7)).next_change, NextChange::Never);
+    assert_eq!(at_six(&both(9)).next_change, NextChange::At(15));
+    let counted = at_six(&Clause::did(b, 2, None)).counted.unwrap();
+    let counts: Vec<_> = counted.events.iter().map(|w| (w.occurred_at, w.counts)).collect();
+    assert_eq!(counts, [(5, Counting::Now), (7, Counting::Later)]);
+    assert_eq!((counted.count, counted.events[1].counts_from), (1, Some(7)));
 }
