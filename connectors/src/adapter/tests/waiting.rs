@@ -130,8 +130,8 @@ impl World {
         assert!(twin.input.past.is_empty(), "what was foreseen is not read");
         self.events.extend(events(&tick).into_iter().map(|row| PastEvent {
             ordinal: row.ordinal,
-            event_name: row.event_name.clone(),
-            qontak_customer_id: row.qontak_customer_id.clone(),
+            event_name: row.event_name.to_string(),
+            qontak_customer_id: row.qontak_customer_id.to_string(),
             occurred_at_ms: row.occurred_at,
             payload: row.payload.clone(),
             identifier_tokens: row.identifier_tokens.clone(),
