@@ -25,11 +25,11 @@ impl Erasures {
     /// Takes one in. What is lost is lost, also if it is erased no longer.
     pub fn take_in(&mut self, row: &ErasureRow) {
         let (of, who) = match row.qontak_customer_id.is_empty() {
-            true => (&mut self.identifiers, &row.identifier_token),
-            false => (&mut self.customers, &row.qontak_customer_id),
+            true => (&mut self.identifiers, &*row.identifier_token),
+            false => (&mut self.customers, &*row.qontak_customer_id),
         };
         if row.deleted == 0 {
-            let who = (row.account_id.clone(), who.clone());
+            let who = (row.account_id.to_string(), who.to_owned());
             of.entry(who).or_default().push((row.erased_until, row.logical_time));
         }
     }
