@@ -15,12 +15,12 @@ use super::seeded::Seeded;
 
 /// Where events come from, one after the other.
 pub struct Source {
-    from: From,
+    from: Origin,
     topics: HashMap<String, Arc<str>>,
     n: u64,
 }
 
-enum From {
+enum Origin {
     Seeded(Seeded),
     File(Lines<BufReader<File>>),
 }
@@ -34,7 +34,7 @@ pub struct Batch {
 
 impl Source {
     pub fn seeded(seeded: Seeded) -> Source {
-        Source { from: From::Seeded(seeded), topics: HashMap::new(), n: 0 }
+        Source { from: Origin::Seeded(seeded), topics: HashMap::new(), n: 0 }
     }
 
     /// The lines of a file.
@@ -42,12 +42,12 @@ impl Source {
         let file =
             File::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
         let lines = BufReader::with_capacity(1 << 20, file).lines();
-        Ok(Source { from: From::File(lines), topics: HashMap::new(), n: 0 })
+        Ok(Source { from: Origin::File(lines), topics: HashMap::new(), n: 0 })
     }
 
     /// Lets seeded events from here on arrive after `at_ms`, at the pace of the moving clock.
     pub fn move_clock(&mut self, at_ms: Millis) {
-        if let From::Seeded(seeded) = &mut self.from {
+        if let Origin::Seeded(seeded) = &mut self.from {
             seeded.moving_from = Some((self.n, at_ms));
         }
     }
@@ -57,11 +57,11 @@ impl Source {
         let mut batch = Batch { records: Vec::with_capacity(count), at_ms: None };
         for _ in 0..count {
             let (source, line, at_ms) = match &mut self.from {
-                From::Seeded(seeded) => {
+                Origin::Seeded(seeded) => {
                     let (source, line) = seeded.event(self.n);
                     (source.to_owned(), line, Some(seeded.arrival_ms(self.n)))
                 }
-                From::File(lines) => match lines.next().transpose()? {
+                Origin::File(lines) => match lines.next().transpose()? {
                     Some(line) => read(line)?,
                     None => break,
                 },
