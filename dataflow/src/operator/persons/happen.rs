@@ -1,5 +1,6 @@
-//! Events of a person that stays who it is, nearly all there are: only the definitions that look at
-//! such events are evaluated, and nobody else speaks under its name, so what changes is final.
+//! What a person goes through that stays who it is, nearly everything there is: only the definitions
+//! that look at such events, or that came or went, are evaluated; and nobody else speaks under its
+//! name, so what changes is final.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use hashbrown::HashMap;
 use super::Emit;
 use super::person::Person;
 use crate::operator::difference;
-use crate::plan::{AccountPlan, Plan, Readers};
+use crate::plan::{AccountPlan, Plan};
 use crate::row::{Member, RateKey, SegmentId};
 use crate::view::person::{Scope, Truth, evaluate, evaluate_some};
 
@@ -57,61 +58,97 @@ pub struct Happened<'u> {
     pub plan: &'u Plan,
 }
 
+/// Definitions that came and went at one time.
+pub struct Redefined<'u> {
+    pub time: u64,
+    /// Those that went.
+    pub before: &'u AccountPlan,
+    /// Those that came.
+    pub after: &'u AccountPlan,
+    /// All that are in force now.
+    pub plan: &'u Plan,
+}
+
 impl Person {
     /// Takes in events, and keeps its wake-up.
     pub fn happen(&mut self, update: Happened, scratch: &mut Scratch, emit: &mut Emit) {
+        let Happened { time, events, cause, plan } = update;
         let Some(canonical) = self.members().first().cloned() else {
-            return self.apply_events(update.events);
+            return self.apply_events(events);
         };
-        let seen = self.seen();
-        let plan = update.plan.of(canonical.account);
-        match plan.readers(update.events.iter().map(|((_, event), _)| event.event)) {
-            None => self.apply_events(update.events),
-            Some(readers) => self.judge(&update, plan, &readers, scratch),
+        let (seen, all) = (self.seen(), plan.of(canonical.account));
+        let readers = all.readers(events.iter().map(|((_, event), _)| event.event));
+        if let Some(readers) = readers {
+            let mut groups = std::mem::take(&mut scratch.groups);
+            groups.clear();
+            groups.extend(events.iter().map(|((_, event), _)| event.group));
+            groups.sort_unstable();
+            groups.dedup();
+            // An event that names no group can be about any.
+            let named = (groups.first() != Some(&Group::NONE)).then_some(&groups[..]);
+            let scope = Scope { readers: Some(&readers), groups: named };
+            let definitions = [all, all, all];
+            self.judge(time, plan, definitions, scope, scratch, |me| me.apply_events(events));
+            scratch.groups = groups;
+        } else {
+            self.apply_events(events);
         }
-        let cause = update.cause;
         if seen != self.seen() {
             let (canonical, what) = (canonical.clone(), What::Seen(seen, self.seen()));
             emit.updates.final_changes.push(FinalChange { canonical, what, cause });
         }
-        let Scratch { before, after, .. } = scratch;
-        difference(before, after, |truth, diff| self.turn(&canonical, *truth, diff, cause, emit));
-        before.clear();
-        after.clear();
+        self.turn_all(&canonical, cause, scratch, emit);
     }
 
-    /// Leaves what `readers` say before and after in `scratch`.
+    /// Has other definitions from now on, and keeps its wake-up.
+    pub fn redefine(&mut self, update: Redefined, scratch: &mut Scratch, emit: &mut Emit) {
+        let Redefined { time, before, after, plan } = update;
+        let Some(canonical) = self.members().first().cloned() else { return };
+        let definitions = [before, after, plan.of(canonical.account)];
+        self.judge(time, plan, definitions, Scope::default(), scratch, |_| {});
+        self.turn_all(&canonical, Cause::Definition, scratch, emit);
+    }
+
+    /// Leaves in `scratch` what the first definitions say before `change`, and the second after it; the
+    /// third are all there are then.
     fn judge(
         &mut self,
-        update: &Happened,
-        plan: &AccountPlan,
-        readers: &Readers,
+        time: u64,
+        plan: &Plan,
+        [first, second, all]: [&AccountPlan; 3],
+        scope: Scope,
         scratch: &mut Scratch,
+        change: impl FnOnce(&mut Person),
     ) {
-        let Scratch { before, after, groups } = scratch;
-        groups.clear();
-        groups.extend(update.events.iter().map(|((_, event), _)| event.group));
-        groups.sort_unstable();
-        groups.dedup();
-        // An event that names no group can be about any.
-        let groups = (groups.first() != Some(&Group::NONE)).then_some(&groups[..]);
-        let scope = Scope { readers: Some(readers), groups };
-        let now = Millis::try_from(update.time).unwrap_or(Millis::MAX);
+        let Scratch { before, after, .. } = scratch;
+        let now = Millis::try_from(time).unwrap_or(Millis::MAX);
         let wakeup = self.wakeup.and_then(|at| Millis::try_from(at).ok());
         let just_after = wakeup.and_then(|at| at.checked_add(1));
-        let known = self.known(update.plan);
-        let soonest = evaluate_some(&known, plan, scope, now, just_after, before);
+        let soonest = evaluate_some(&self.known(plan), first, scope, now, just_after, before);
         let was_theirs = wakeup.is_some() && soonest == wakeup;
-        self.apply_events(update.events);
-        let known = self.known(update.plan);
-        let others = wakeup.filter(|_| !was_theirs);
-        let mut next = evaluate_some(&known, plan, scope, now, others, after);
+        change(self);
+        let (known, others) = (self.known(plan), wakeup.filter(|_| !was_theirs));
+        let mut next = evaluate_some(&known, second, scope, now, others, after);
         if was_theirs && next != wakeup {
             // Theirs was the soonest, so nothing is known of the others but that they are later.
-            next = evaluate(&known, plan, now, &mut Vec::new());
+            next = evaluate(&known, all, now, &mut Vec::new());
         }
         // Whatever a definition says, nobody is woken twice for one time.
-        self.wakeup = next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > update.time);
+        self.wakeup = next.and_then(|at| u64::try_from(at).ok()).filter(|at| *at > time);
+    }
+
+    /// Emits the difference that is in `scratch`.
+    fn turn_all(
+        &self,
+        canonical: &Arc<Member>,
+        cause: Cause,
+        scratch: &mut Scratch,
+        emit: &mut Emit,
+    ) {
+        let Scratch { before, after, .. } = scratch;
+        difference(before, after, |truth, diff| self.turn(canonical, *truth, diff, cause, emit));
+        before.clear();
+        after.clear();
     }
 
     fn turn(

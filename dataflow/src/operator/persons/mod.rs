@@ -21,6 +21,7 @@ use super::{Pending, Shared, complete, route};
 use crate::plan::Plan;
 use crate::row::{Answer, Fact, RateKey, Reason, Weight};
 
+mod compared;
 mod explain;
 mod happen;
 mod person;
@@ -28,9 +29,10 @@ mod preview;
 mod standing;
 mod state;
 
+pub use compared::Compared;
 pub use explain::Told;
 pub use happen::{FinalChange, Rates, What};
-pub use preview::{Compared, Differences};
+pub use preview::Differences;
 pub use state::Persons;
 
 /// The least wake-up of a worker, for the worker to read.

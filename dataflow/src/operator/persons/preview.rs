@@ -10,56 +10,14 @@ use std::sync::Arc;
 use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 
+use super::compared::Compared;
 use super::person::Person;
 use super::state::Persons;
 use crate::operator::difference;
 use crate::operator::sharded::Sharded;
-use crate::plan::{AccountPlan, Plan};
+use crate::plan::Plan;
 use crate::row::{AccountId, RateKey, Weight};
 use crate::view::person::{Truth, evaluate};
-
-/// The definitions in force and others, as far as they differ.
-#[derive(Debug)]
-pub struct Compared {
-    /// Of accounts that have, or would have, definitions of their own.
-    accounts: HashMap<AccountId, Both>,
-    /// Of every other account.
-    shared: Both,
-}
-
-/// What only those in force say, and what only the others say.
-type Both = (AccountPlan, AccountPlan);
-
-impl Compared {
-    /// The definitions in force, and others.
-    pub fn new(old: &Plan, new: &Plan) -> Compared {
-        let both = |old: &AccountPlan, new: &AccountPlan| (only(old, new), only(new, old));
-        let accounts: HashSet<_> = old.accounts.keys().chain(new.accounts.keys()).collect();
-        let accounts = accounts
-            .into_iter()
-            .map(|account| (*account, both(old.of(*account), new.of(*account))));
-        Compared { accounts: accounts.collect(), shared: both(&old.shared, &new.shared) }
-    }
-
-    /// Those of an account, if they differ.
-    fn of(&self, account: AccountId) -> Option<&Both> {
-        let both = self.accounts.get(&account).unwrap_or(&self.shared);
-        (both.0 != both.1).then_some(both)
-    }
-}
-
-/// What `plan` says and `other` does not.
-fn only(plan: &AccountPlan, other: &AccountPlan) -> AccountPlan {
-    let segments = plan.segments().iter().filter(|(id, clause)| {
-        let same = other.segments().binary_search_by_key(id, |(id, _)| *id);
-        same.ok().is_none_or(|at| other.segments()[at].1 != *clause)
-    });
-    let metrics = plan.metrics().iter().filter(|metric| {
-        let same = other.metrics().binary_search_by_key(&metric.metric, |other| other.metric);
-        same.ok().is_none_or(|at| other.metrics()[at] != **metric)
-    });
-    AccountPlan::new(segments.cloned().collect(), metrics.cloned().collect())
-}
 
 /// What would change of one person: what would be true, and what would not be true any more.
 #[derive(Debug)]

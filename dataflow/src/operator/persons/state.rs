@@ -1,6 +1,6 @@
 //! All persons of one worker, and how time, facts and definitions change them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cebe_schemas::change::Cause;
@@ -9,22 +9,23 @@ use cebe_schemas::id::Subject;
 use differential_dataflow::consolidation::consolidate;
 use hashbrown::HashSet;
 
-use super::happen::{Happened, Scratch};
+use super::compared::Compared;
+use super::happen::{Happened, Redefined, Scratch};
 use super::person::Person;
 use super::preview::Scan;
 use super::standing::{publish, publish_members};
 use super::{Batch, Context, Emit};
 use crate::operator::sharded::Sharded;
 use crate::plan::Plan;
-use crate::row::{AccountId, Answer, Fact, Member};
+use crate::row::{Answer, Fact, Member};
 
 /// The persons, and when each of them has to be looked at again.
 #[derive(Default)]
 pub struct Persons {
     pub(super) people: Sharded<Subject, Person>,
     due: BTreeSet<(u64, Subject)>,
-    /// At the present time.
-    woken: HashSet<Subject>,
+    /// Who has changed at the present time so that more can come of it at this very time.
+    changed: HashSet<Subject>,
     pub(super) plan: Arc<Plan>,
     /// The preview under way.
     pub(super) scan: Option<Box<Scan>>,
@@ -39,12 +40,12 @@ impl Persons {
 
     /// Lets `time` come. No earlier wake-up may be left.
     pub(super) fn wake(&mut self, time: u64, emit: &mut Emit) {
-        self.woken.clear();
+        self.changed.clear();
         while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= time) {
             self.due.pop_first();
             let Some(person) = self.people.of(&id).get_mut(&id) else { continue };
             person.wakeup = None;
-            self.woken.insert(id);
+            self.changed.insert(id);
             // With no wake-up in between, what was true last is what was true until now.
             let before = person.standing(&self.plan, time.saturating_sub(1), false);
             let after = person.standing(&self.plan, time, false);
@@ -78,7 +79,10 @@ impl Persons {
         while let Some(id) = first(facts, events) {
             let about = split_person(&mut facts, id);
             let happened = split_person(&mut events, id);
-            if !about.is_empty() || shares_changes || self.woken.contains(&id) {
+            if is_redefined {
+                self.changed.insert(id);
+            }
+            if !about.is_empty() || shares_changes || self.changed.contains(&id) {
                 self.update(time, id, about, happened, &context, emit);
             } else {
                 self.happen(time, id, happened, &context, emit);
@@ -155,18 +159,28 @@ impl Persons {
     /// Puts `plan` in force and looks at everybody whose definitions it changes.
     fn redefine(&mut self, time: u64, plan: Arc<Plan>, emit: &mut Emit) {
         let old = std::mem::replace(&mut self.plan, plan);
-        let mut affected: HashMap<AccountId, bool> = HashMap::new();
+        let compared = Compared::new(&old, &self.plan);
+        let all_differ = old.retention != self.plan.retention;
         for (id, person) in self.people.iter_mut() {
             let Some(account) = person.account() else { continue };
-            let differs =
-                || old.of(account) != self.plan.of(account) || old.retention != self.plan.retention;
-            if *affected.entry(account).or_insert_with(differs) {
-                let before = person.standing(&old, time, false);
-                let after = person.standing(&self.plan, time, false);
-                publish(&before, &after, Cause::Definition, emit);
-                let before = std::mem::replace(&mut person.wakeup, after.next_change);
-                reschedule(*id, before, person.wakeup, &mut self.due);
+            let differ = compared.of(account);
+            if differ.is_none() && !all_differ {
+                continue;
             }
+            let wakeup = person.wakeup;
+            match differ.filter(|_| !all_differ && !self.changed.contains(id)) {
+                Some((before, after)) => {
+                    let update = Redefined { time, before, after, plan: &self.plan };
+                    person.redefine(update, &mut self.scratch, emit);
+                }
+                None => {
+                    let before = person.standing(&old, time, false);
+                    let after = person.standing(&self.plan, time, false);
+                    publish(&before, &after, Cause::Definition, emit);
+                    person.wakeup = after.next_change;
+                }
+            }
+            reschedule(*id, wakeup, person.wakeup, &mut self.due);
         }
     }
 }
