@@ -32,12 +32,12 @@ pub struct Costs {
 
 impl Costs {
     /// From envelope bytes to consolidated differences.
-    pub fn to_differences(&self) -> Cost {
+    pub fn to_differences(self) -> Cost {
         self.adapter + self.dataflow
     }
 
     /// From envelope bytes to the bytes of the output.
-    pub fn to_records(&self) -> Cost {
+    pub fn to_records(self) -> Cost {
         self.to_differences() + self.numbering
     }
 }

@@ -105,10 +105,10 @@ fn found(row: EventRow) -> FoundEvent {
     let payload: Value = serde_json::from_str(&row.payload).unwrap_or_default();
     let properties = payload.get("properties").and_then(Value::as_object);
     FoundEvent {
-        idempotency_key: row.idempotency_key.into(),
-        event_name: row.event_name.into(),
-        source_module: row.source_module.into(),
-        customer_id: row.qontak_customer_id.into(),
+        idempotency_key: row.idempotency_key,
+        event_name: row.event_name,
+        source_module: row.source_module,
+        customer_id: row.qontak_customer_id,
         occurred_at: row.occurred_at,
         properties: properties.cloned().unwrap_or_else(Map::new),
     }
