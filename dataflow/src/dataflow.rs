@@ -17,7 +17,7 @@ use crate::names::Names;
 use crate::operator::persons::Context;
 use crate::operator::route;
 use crate::publish::{Memberships, Updates, Values};
-use crate::row::Statement;
+use crate::row::{Said, Statement};
 use crate::worker::{Order, Workers};
 
 mod explain;
@@ -165,27 +165,29 @@ impl Dataflow {
         for name in input.groups {
             self.names.name_group(name);
         }
-        let mut say = |subject: Subject, statement| {
-            shards[home(&subject)].said.push((subject, statement));
+        let mut hear = |subject: Subject, said| {
+            shards[home(&subject)].said.push((subject, said));
         };
         for known in input.known {
             let (at, by) = (known.occurred_at_ms, known.by);
             let team = known.team.clone().map(|team| self.names.text(team));
             let member = self.names.member(known);
             match by {
-                None => say(member.subject, Statement::Known(member, team, at)),
+                None => hear(member.subject, Said::Known(member, team, at)),
                 Some(by) => {
                     let member = Arc::new(member);
-                    say(by, Statement::Mention(by, member.clone(), at));
-                    say(member.subject, Statement::Mention(by, member, at));
+                    let mention = Statement::Mention(Box::new((by, member.clone(), at)));
+                    hear(by, Said::Statement(mention.clone()));
+                    hear(member.subject, Said::Statement(mention));
                 }
             }
         }
+        let mut say = |subject, statement| hear(subject, Said::Statement(statement));
         for fact in input.attributes {
             say(fact.subject, Statement::Attribute(Arc::new(self.names.attribute(fact))));
         }
         for (subject, identifier, at) in input.identifiers {
-            say(subject, Statement::Identifier(identifier, at));
+            say(subject, Statement::Identifier(Box::new((identifier, at))));
         }
         for fact in input.assertions {
             say(fact.subject, Statement::Assertion(Arc::new(self.names.assertion(fact))));
@@ -199,7 +201,7 @@ impl Dataflow {
             say(b, Statement::Link(link));
         }
         for (subject, until_ms) in &input.erasures {
-            say(*subject, Statement::Erased(*until_ms));
+            hear(*subject, Said::Erased(*until_ms));
         }
         for erasure in input.erasures {
             shards[home(&erasure.0)].erased.push(erasure);

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use cebe_schemas::definition::{Definitions, GroupBy};
-use cebe_schemas::fact::{AssertionFact, AttributeFact, GroupName, Known};
+use cebe_schemas::fact::{AssertionFact, AttributeFact, AttributeValue, GroupName, Known};
 use cebe_schemas::id::Group;
 use cebe_schemas::zone::Zone;
 
@@ -42,7 +42,12 @@ pub struct Names {
     versions: HashMap<SegmentId, u32>,
     groups: GroupTexts,
     texts: HashSet<Arc<str>>,
+    values: HashSet<Arc<AttributeValue>>,
 }
+
+/// More values of attributes than this are not remembered, nor are longer ones.
+const VALUES_MAX: usize = 65_536;
+const VALUE_BYTES_MAX: usize = 32;
 
 impl Names {
     /// No names yet.
@@ -54,6 +59,7 @@ impl Names {
             versions: HashMap::new(),
             groups: GroupTexts::default(),
             texts: HashSet::new(),
+            values: HashSet::new(),
         }
     }
 
@@ -65,7 +71,19 @@ impl Names {
 
     /// The row of a statement about an attribute.
     pub fn attribute(&mut self, fact: AttributeFact) -> AttributeFact {
-        AttributeFact { name: self.text(fact.name), ..fact }
+        let value = fact.value.map(|value| self.value(value));
+        AttributeFact { name: self.text(fact.name), value, ..fact }
+    }
+
+    /// One allocation for values of attributes that are equal, such as cities.
+    fn value(&mut self, value: Arc<AttributeValue>) -> Arc<AttributeValue> {
+        if let Some(known) = self.values.get(&value) {
+            return known.clone();
+        }
+        if self.values.len() < VALUES_MAX && value.json().len() <= VALUE_BYTES_MAX {
+            self.values.insert(value.clone());
+        }
+        value
     }
 
     /// The row of an assertion.

@@ -48,26 +48,33 @@ impl PartialOrd for Member {
     }
 }
 
-/// Something said of one customer, which a later statement about the same overwrites and an erasure
-/// takes back.
+/// Something said of one customer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Statement {
+pub enum Said {
     /// An event of its own, which some team may have published: it exists.
     Known(Member, Option<Arc<str>>, Millis),
+    /// It is erased.
+    Erased(Millis),
+    /// Anything else.
+    Statement(Statement),
+}
+
+/// Something said of one customer, which a later statement about the same overwrites and an erasure
+/// takes back. Boxed where it is rare: many are held.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Statement {
     /// It has an attribute, or has it no more.
     Attribute(Arc<AttributeFact>),
     /// It belongs to a segment, or not.
     Assertion(Arc<Assertion>),
     /// It has an identifier.
-    Identifier(Identifier, Millis),
+    Identifier(Box<(Identifier, Millis)>),
     /// A team published an event without a customer id, then.
     AliasTeam(Arc<str>, Millis),
     /// It is linked to another customer, or not. Said of both.
     Link(Arc<MergeFact>),
     /// An event of the first names the second. Said of both.
-    Mention(Subject, Arc<Member>, Millis),
-    /// It is erased.
-    Erased(Millis),
+    Mention(Box<(Subject, Arc<Member>, Millis)>),
 }
 
 /// What CDP said last of a customer and a segment.
@@ -98,22 +105,24 @@ pub struct Quarantined {
     pub subject: Subject,
 }
 
-/// What a person consists of.
+/// What a person consists of. Boxed where it is rare: most are events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fact {
     /// This customer belongs to the person.
     Member(Arc<Member>),
     /// Events with these identifiers and no customer id are the person's.
-    Alias(Subject),
+    Alias(Box<Subject>),
     /// One of its customers is erased until then. The person does not hold it, but is told why it
     /// changes.
-    Erased(Subject, Millis),
+    Erased(Box<(Subject, Millis)>),
     /// An event that is erased. Not held either.
     Taken(EventFact),
     /// The last statement of one of its customers about an attribute.
     Attribute(Arc<AttributeFact>),
-    /// A team that published an event of one of its customers; without a customer id, when.
-    Team(Arc<str>, Option<Millis>),
+    /// A team that published an event of one of its customers.
+    Team(Arc<str>),
+    /// A team that published an event without a customer id, and when.
+    AliasTeam(Box<(Arc<str>, Millis)>),
     /// The last statement of CDP about one of its customers and a segment.
     Assertion(Arc<Assertion>),
     /// One of its customers is kept from being linked.
@@ -128,7 +137,7 @@ impl Fact {
     pub fn happened_at(&self) -> Option<Millis> {
         match self {
             Fact::Assertion(assertion) => Some(assertion.stamp.occurred_at_ms),
-            Fact::Team(_, at) => *at,
+            Fact::AliasTeam(team) => Some(team.1),
             _ => None,
         }
     }

@@ -36,7 +36,7 @@ impl Graph {
             for statement in &state.get(subject)?.statements {
                 match statement {
                     Statement::Attribute(fact) => holds.identifiers.extend(fact.identifier),
-                    Statement::Identifier(identifier, _) => holds.identifiers.push(*identifier),
+                    Statement::Identifier(said) => holds.identifiers.push(said.0),
                     Statement::Link(fact) if fact.linked => {
                         holds.merged.push((fact.pair, fact.stamp.occurred_at_ms));
                     }

@@ -36,14 +36,14 @@ use crate::operator::persons::{
 };
 use crate::operator::sharded::Sharded;
 use crate::operator::star::Role;
-use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Statement, Weight};
+use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Said, Weight};
 use crate::view::rate;
 
 /// One worker's part of the input of a tick.
 #[derive(Debug, Default)]
 pub struct Shard {
-    /// Statements about known customers, and about aliases.
-    pub said: Vec<(Subject, Statement)>,
+    /// What is said of known customers, and of aliases.
+    pub said: Vec<(Subject, Said)>,
     /// The erasures among them.
     pub erased: Vec<(Subject, Millis)>,
     pub events: Vec<(Subject, EventFact)>,
@@ -83,7 +83,7 @@ type Collected<D> = Rc<RefCell<Vec<(D, u64, isize)>>>;
 
 /// The dataflow of one worker.
 pub struct Graph {
-    said: InputSession<u64, (Subject, Statement), isize>,
+    said: InputSession<u64, (Subject, Said), isize>,
     erased: InputSession<u64, (Subject, Millis), isize>,
     events: InputSession<u64, (Subject, EventFact), isize>,
     anonymous: InputSession<u64, (Subject, Identifier), isize>,
@@ -147,8 +147,8 @@ impl Graph {
 
         let aliases = distinct(named.map(|(seeker, _)| seeker), "Aliases", 1, |seeker: &_| *seeker);
         let facts = members(counts.clone()).concatenate([
-            aliases.map(|seeker| (seeker, Fact::Alias(seeker))),
-            erased.clone().map(|(subject, until_ms)| (subject, Fact::Erased(subject, until_ms))),
+            aliases.map(|seeker| (seeker, Fact::Alias(Box::new(seeker)))),
+            erased.clone().map(|erasure| (erasure.0, Fact::Erased(Box::new(erasure)))),
             counts.flat_map(|(subject, counts)| match counts {
                 Counts::Fact(fact) => Some((subject, fact)),
                 _ => None,

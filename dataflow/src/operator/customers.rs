@@ -10,7 +10,7 @@ use differential_dataflow::VecCollection;
 
 use super::sharded::Sharded;
 use super::{Shared, by_time, route};
-use crate::row::{Fact, Member, Statement};
+use crate::row::{Fact, Member, Said, Statement};
 
 impl Statement {
     /// When the event happened that says so.
@@ -19,11 +19,9 @@ impl Statement {
             Statement::Attribute(fact) => fact.stamp.occurred_at_ms,
             Statement::Assertion(fact) => fact.stamp.occurred_at_ms,
             Statement::Link(fact) => fact.stamp.occurred_at_ms,
-            Statement::Known(_, _, at)
-            | Statement::Identifier(_, at)
-            | Statement::AliasTeam(_, at)
-            | Statement::Mention(_, _, at)
-            | Statement::Erased(at) => *at,
+            Statement::Identifier(said) => said.1,
+            Statement::Mention(said) => said.2,
+            Statement::AliasTeam(_, at) => *at,
         }
     }
 
@@ -33,24 +31,22 @@ impl Statement {
         match (self, other) {
             (Attribute(a), Attribute(b)) => a.name.cmp(&b.name),
             (Assertion(a), Assertion(b)) => a.segment.cmp(&b.segment),
-            (Identifier(a, _), Identifier(b, _)) => a.cmp(b),
+            (Identifier(a), Identifier(b)) => a.0.cmp(&b.0),
             (AliasTeam(a, at), AliasTeam(b, bt)) => (a, at).cmp(&(b, bt)),
             (Link(a), Link(b)) => a.pair.cmp(&b.pair),
-            (Mention(a, m, _), Mention(b, n, _)) => (a, m.subject).cmp(&(b, n.subject)),
+            (Mention(a), Mention(b)) => (a.0, a.1.subject).cmp(&(b.0, b.1.subject)),
             (a, b) => a.kind().cmp(&b.kind()),
         }
     }
 
     fn kind(&self) -> u8 {
         match self {
-            Statement::Erased(_) => 0,
-            Statement::Known(..) => 1,
-            Statement::Attribute(_) => 2,
-            Statement::Assertion(_) => 3,
-            Statement::Identifier(..) => 4,
-            Statement::Link(_) => 5,
-            Statement::Mention(..) => 6,
-            Statement::AliasTeam(..) => 7,
+            Statement::Attribute(_) => 0,
+            Statement::Assertion(_) => 1,
+            Statement::Identifier(_) => 2,
+            Statement::Link(_) => 3,
+            Statement::Mention(_) => 4,
+            Statement::AliasTeam(..) => 5,
         }
     }
 
@@ -66,8 +62,7 @@ impl Statement {
 
     /// Whether it says the same as any other about the same thing, only of another time.
     fn is_repetition(&self) -> bool {
-        use Statement::*;
-        matches!(self, Identifier(..) | Mention(..))
+        matches!(self, Statement::Identifier(_) | Statement::Mention(_))
     }
 }
 
@@ -94,14 +89,13 @@ impl Statement {
                 fact.identifier.map(Counts::Holds),
             ],
             Statement::Assertion(fact) => [Some(Counts::Fact(Fact::Assertion(fact.clone()))), None],
-            Statement::Identifier(identifier, _) => [Some(Counts::Holds(*identifier)), None],
+            Statement::Identifier(said) => [Some(Counts::Holds(said.0)), None],
             Statement::AliasTeam(team, at) => {
-                [Some(Counts::Fact(Fact::Team(team.clone(), Some(*at)))), None]
+                let said = Box::new((team.clone(), *at));
+                [Some(Counts::Fact(Fact::AliasTeam(said))), None]
             }
             Statement::Link(fact) => [fact.linked.then_some(Counts::Linked(fact.pair)), None],
-            Statement::Mention(by, member, _) => [Some(Counts::Mention(*by, member.clone())), None],
-            // These are kept apart: see `Customer`.
-            Statement::Known(..) | Statement::Erased(_) => [None, None],
+            Statement::Mention(said) => [Some(Counts::Mention(said.0, said.1.clone())), None],
         }
     }
 }
@@ -131,7 +125,7 @@ impl Customer {
             emit(Counts::Member(member), -1);
         }
         for (team, _) in self.teams.extract_if(.., |(_, last)| *last <= until_ms) {
-            emit(Counts::Fact(Fact::Team(team, None)), -1);
+            emit(Counts::Fact(Fact::Team(team)), -1);
         }
         for statement in self.statements.extract_if(.., |s| s.occurred_at_ms() <= until_ms) {
             statement.counts().into_iter().flatten().for_each(|counts| emit(counts, -1));
@@ -161,7 +155,7 @@ impl Customer {
         match self.teams.iter_mut().find(|(held, _)| *held == team) {
             Some((_, last)) => *last = at.max(*last),
             None => {
-                emit(Counts::Fact(Fact::Team(team.clone(), None)), 1);
+                emit(Counts::Fact(Fact::Team(team.clone())), 1);
                 self.teams.reserve_exact(1);
                 self.teams.push((team, at));
             }
@@ -178,6 +172,7 @@ impl Customer {
         match self.statements.binary_search_by(|held| held.cmp_thing(&statement)) {
             Err(at) => {
                 emit(&statement, 1);
+                self.statements.reserve_exact(1);
                 self.statements.insert(at, statement);
             }
             Ok(at) => {
@@ -197,7 +192,7 @@ impl Customer {
 
 /// From everything said to what counts, which `customers` holds. Nothing said is ever retracted.
 pub fn customers<'s>(
-    said: VecCollection<'s, u64, (Subject, Statement)>,
+    said: VecCollection<'s, u64, (Subject, Said)>,
     customers: Shared<Sharded<Subject, Customer>>,
 ) -> VecCollection<'s, u64, (Subject, Counts)> {
     by_time(
@@ -206,13 +201,13 @@ pub fn customers<'s>(
         |(subject, _)| route(subject),
         move |rows, emit| {
             let mut customers = customers.borrow_mut();
-            for ((subject, statement), _) in rows {
+            for ((subject, said), _) in rows {
                 let customer = customers.of(&subject).entry(subject).or_default();
                 let emit = &mut |counts, diff| emit((subject, counts), diff);
-                match statement {
-                    Statement::Known(member, team, at) => customer.know(member, team, at, emit),
-                    Statement::Erased(until_ms) => customer.erase(until_ms, emit),
-                    statement => customer.take_in(statement, emit),
+                match said {
+                    Said::Known(member, team, at) => customer.know(member, team, at, emit),
+                    Said::Erased(until_ms) => customer.erase(until_ms, emit),
+                    Said::Statement(statement) => customer.take_in(statement, emit),
                 }
             }
         },

@@ -149,7 +149,7 @@ impl Person {
             _ => None,
         });
         apply(&mut self.aliases, all(), |fact| match fact {
-            Fact::Alias(alias) => Some(*alias),
+            Fact::Alias(alias) => Some(**alias),
             _ => None,
         });
         apply(&mut self.attributes, all(), |fact| match fact {
@@ -157,7 +157,8 @@ impl Person {
             _ => None,
         });
         apply(&mut self.teams, all(), |fact| match fact {
-            Fact::Team(team, _) => Some(team.clone()),
+            Fact::Team(team) => Some(team.clone()),
+            Fact::AliasTeam(team) => Some(team.0.clone()),
             _ => None,
         });
         apply(&mut self.assertions, all(), |fact| match fact {
@@ -207,6 +208,8 @@ fn apply<'f, F: 'f, T: Ord + Clone>(
         let to = if diff > 0 { &mut added } else { &mut removed };
         to.extend(std::iter::repeat_n(value, diff.unsigned_abs()));
     }
+    // Values can be of several kinds of facts.
+    removed.sort_unstable();
     let mut removed = removed.iter().peekable();
     if removed.peek().is_some() {
         values.retain(|value| removed.next_if_eq(&value).is_none());
