@@ -1,6 +1,6 @@
 //! The texts behind the numbers that the workers compute with, and their order of appearance.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use cebe_schemas::definition::{Definitions, GroupBy};
 use cebe_schemas::fact::{AssertionFact, AttributeFact, AttributeValue, GroupName, Known};
 use cebe_schemas::id::Group;
 use cebe_schemas::zone::Zone;
+use hashbrown::{HashMap, HashSet};
 
 use crate::plan::{AccountPlan, By, GroupTexts, MetricPlan, Plan};
 use crate::row::{AccountId, Assertion, Member, MetricId, SegmentId};

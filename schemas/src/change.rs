@@ -30,12 +30,12 @@ pub enum Cause {
     Event,
 }
 
-/// All changes of one logical time, sorted; at most one for each key of a view.
+/// All changes of one logical time; at most one for each key of a view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
     /// The logical time: the T of the tick, or an earlier wake-up after the T of the tick before.
     pub t_ms: Millis,
-    /// Sorted by their natural order.
+    /// In no order: they are sorted when they are numbered.
     pub changes: Vec<Change>,
 }
 

@@ -125,7 +125,6 @@ fn moment(
         let to = totals.partition_point(|((k, _), _, _)| *k <= key);
         changes.extend(metric(key, &totals[from..to], cause, t_ms, names, values)?);
     }
-    changes.sort_unstable();
     Ok(Moment { t_ms, changes })
 }
 

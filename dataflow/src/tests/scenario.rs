@@ -7,6 +7,7 @@ use cebe_schemas::fact::{AttributeValue, TickInput};
 use cebe_schemas::time::{Millis, Retention};
 
 use super::history::{START_MS, Say, Who, Writer};
+use super::sorted;
 use crate::{Dataflow, DataflowError};
 
 /// Customers "9", "10" and "07" of the first account.
@@ -31,7 +32,7 @@ impl Story {
 
     fn tick(&mut self, at: Millis, says: &[Say]) -> TickOutput {
         let input = self.writer.input(START_MS + at, says);
-        self.dataflow.tick(input).unwrap()
+        sorted(self.dataflow.tick(input).unwrap())
     }
 
     /// The changes of a tick but for profiles and sightings, each with its time after the start.
