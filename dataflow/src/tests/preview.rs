@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::history::{START_MS, Say, Step, Tick, Writer, definitions, history};
 use super::property::next_time;
+use super::sorted;
 use crate::{Dataflow, PreviewStep};
 
 type Text = Arc<str>;
@@ -116,7 +117,7 @@ fn inputs(ticks: &[Tick]) -> (Vec<TickInput>, Vec<TickOutput>) {
     let both = ticks.iter().map(|tick| {
         t_ms = next_time(t_ms, tick.step, wakeup);
         let input = writer.input(t_ms, &tick.says);
-        let output = dataflow.tick(input.clone()).unwrap();
+        let output = sorted(dataflow.tick(input.clone()).unwrap());
         wakeup = output.next_wakeup_ms;
         (input, output)
     });
@@ -143,7 +144,7 @@ fn check(workers: usize, ticks: &[Tick], asked: &Asked) -> Result<(bool, bool), 
     let mut in_force = Arc::<Definitions>::default();
     let (mut new, mut done) = (None, (false, false));
     for at in 0..inputs.len() {
-        let output = dataflow.tick(inputs[at].clone()).unwrap();
+        let output = sorted(dataflow.tick(inputs[at].clone()).unwrap());
         prop_assert_eq!(&output, &outputs[at], "to ask changes nothing");
         if let Some(definitions) = &inputs[at].definitions {
             in_force = definitions.clone();
