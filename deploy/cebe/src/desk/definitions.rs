@@ -4,9 +4,11 @@ use cebe_connectors::adapter::Adapter;
 use cebe_connectors::key_index::KeyIndex;
 use cebe_schemas::control::Settings;
 use cebe_schemas::definition::{About, Definitions};
+use cebe_schemas::history::Waits;
 use serde_json::{Value, json};
 
-/// The definitions that hold for an account, and the settings, which hold for all. Texts that
+/// The definitions that hold for an account, those that wait for history, and the settings, which hold
+/// for all. Texts that
 /// definitions compare with are masked as those of events are.
 pub fn in_force<K: KeyIndex>(adapter: &Adapter<K>, account_id: &str) -> Value {
     let Definitions { segments, metrics, .. } = adapter.resolved(&adapter.control().definitions());
@@ -31,7 +33,19 @@ pub fn in_force<K: KeyIndex>(adapter: &Adapter<K>, account_id: &str) -> Value {
         "segments": segments,
         "metrics": metrics,
         "settings": settings(adapter.control().settings()),
+        "waiting": waiting(adapter, account_id),
     })
+}
+
+/// Control records that wait for history of this account.
+fn waiting<K: KeyIndex>(adapter: &Adapter<K>, account_id: &str) -> Vec<Waits> {
+    let mut waiting = adapter.waiting();
+    for one in &mut waiting {
+        one.definitions.retain(|name| *name.account_id == *account_id);
+        one.missing.retain(|lack| *lack.account_id == *account_id);
+    }
+    waiting.retain(|one| !one.missing.is_empty());
+    waiting
 }
 
 fn told(name: &str, id: &str, version: u32, about: &About) -> Value {
