@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 /// When histories begin, 1970-02-16: late enough for events of more than a month ago.
 pub const START_MS: Millis = 4_000_000_000;
 
-const ACCOUNTS: [&str; 2] = ["acc-1", "acc-2"];
+pub const ACCOUNTS: [&str; 2] = ["acc-1", "acc-2"];
 const CUSTOMERS: [&str; 7] = ["9", "10", "07", "100", "8", "b", "123456789012345678901234567890"];
-const EVENTS: [&str; 3] = ["broadcast.sent", "broadcast.replied", "ad.clicked"];
+pub const EVENTS: [&str; 3] = ["broadcast.sent", "broadcast.replied", "ad.clicked"];
 /// The first two identify.
 const ATTRIBUTES: [&str; 3] = ["phone", "email", "city"];
 /// The first is defined sometimes, the second never.

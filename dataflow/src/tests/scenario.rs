@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Change, Profile, Rate, TickOutput};
+use cebe_schemas::definition::{About, Clause, Definitions, Segment};
 use cebe_schemas::fact::{AttributeValue, TickInput};
+use cebe_schemas::id::EventType;
 use cebe_schemas::time::{Millis, Retention};
 
-use super::history::{START_MS, Say, Who, Writer};
+use super::history::{ACCOUNTS, EVENTS, START_MS, Say, Who, Writer};
 use super::sorted;
 use crate::{Dataflow, DataflowError};
 
@@ -165,6 +167,28 @@ fn an_edited_segment_publishes_only_differences() {
     story.tick(1, &[event(NINE, REPLIED, 0), event(NINE, REPLIED, 0), event(TEN, REPLIED, 0)]);
     let edited = story.changes(2, &[Say::Definitions(2)]);
     assert_eq!(edited, [(2, segment("replied", "10", false, 1, Cause::Definition))]);
+}
+
+/// The wake-up of one definition moves behind that of another, which the event is not about.
+#[test]
+fn a_window_of_others_ends_in_time_when_the_soonest_is_prolonged() {
+    let mut story = Story { dataflow: Dataflow::start(2).unwrap(), writer: Writer::default() };
+    let within = |id: &str, event: usize, within_ms| {
+        let (account_id, about) = (ACCOUNTS[0].into(), About::default());
+        let when = Clause::did(EventType::named(EVENTS[event]), 1, Some(within_ms));
+        Arc::new(Segment { account_id, segment_id: id.into(), version: 1, when, about })
+    };
+    let segments = vec![within("a", SENT, 18), within("b", REPLIED, 20)];
+    let both = [event(NINE, SENT, 0), event(NINE, REPLIED, 0)];
+    let mut input = story.writer.input(START_MS, &both);
+    input.definitions = Some(Arc::new(Definitions { segments, ..Definitions::default() }));
+    let first = story.dataflow.tick(input).unwrap();
+    assert_eq!(first.next_wakeup_ms, Some(START_MS + 18));
+    let prolonged = story.tick(5, &[event(NINE, SENT, 0)]);
+    assert_eq!(prolonged.next_wakeup_ms, Some(START_MS + 20));
+    let left = story.changes(30, &[]);
+    let exits = [(20, "b"), (23, "a")];
+    assert_eq!(left, exits.map(|(at, id)| (at, segment(id, "9", false, 1, Cause::Time))));
 }
 
 #[test]
