@@ -66,7 +66,7 @@ impl Persons {
         consolidate(&mut batch.events);
         // Then a person can change more than once at this time, or for what happens to another.
         let is_redefined = context.plan.is_some() && !context.is_first;
-        let shares_changes = is_redefined || !context.erased.is_empty();
+        let shares_changes = !context.erased.is_empty();
         let (mut facts, mut events) = (&batch.facts[..], &batch.events[..]);
         let first = |facts: &Facts, events: &Events| {
             facts
