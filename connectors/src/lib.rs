@@ -14,6 +14,7 @@
 //! * [`history`]: what definitions look at in events that arrived before them.
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
+//! * [`snapshot`]: what the adapter has told the dataflow, in files: where a start begins.
 //! * [`replay`]: takes rejected or skipped records in again.
 
 pub mod adapter;
@@ -26,4 +27,6 @@ pub mod key_index;
 pub mod loader;
 pub mod migrate;
 pub mod out;
+mod pairs;
 pub mod replay;
+pub mod snapshot;

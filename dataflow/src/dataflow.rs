@@ -22,9 +22,11 @@ use crate::worker::{Order, Workers};
 
 mod explain;
 mod preview;
+mod restore;
 
 pub use explain::{Asked, Explained, Found};
 pub use preview::{PreviewStep, Previewed};
+pub use restore::Restore;
 
 /// The greatest number of workers.
 pub const WORKERS_MAX: usize = 64;
@@ -46,6 +48,8 @@ pub struct Dataflow {
     /// What the preview under way is about.
     preview: Option<preview::Edits>,
     last_ms: Option<Millis>,
+    /// What comes of an input has been published before.
+    is_restoring: bool,
     failed: bool,
 }
 
@@ -89,6 +93,7 @@ impl Dataflow {
             linking: Arc::default(),
             preview: None,
             last_ms: None,
+            is_restoring: false,
             failed: false,
         })
     }
@@ -142,6 +147,9 @@ impl Dataflow {
         for mut answer in answers {
             updates.take_in(&mut answer);
             next_wakeup = next_wakeup.into_iter().chain(answer.next_wakeup).min();
+        }
+        if self.is_restoring {
+            updates.restore(&mut self.values);
         }
         let new = definitions.as_deref().map(|new| (time, new));
         Ok(TickOutput {

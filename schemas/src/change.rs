@@ -210,3 +210,51 @@ impl Rate {
         (self.denominator > 0).then(|| self.numerator as f64 / self.denominator as f64)
     }
 }
+
+/// What was published last of a person and a segment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Membership {
+    /// The tenant.
+    pub account_id: Arc<str>,
+    /// Which segment.
+    pub segment_id: Arc<str>,
+    /// Canonical id of the person.
+    pub customer_id: Arc<str>,
+    /// When it entered or left.
+    pub t_ms: Millis,
+    /// It belongs, or no longer.
+    pub entered: bool,
+    /// Version of the definition when it entered; 0 if it was only asserted.
+    pub definition_version: u32,
+}
+
+impl Membership {
+    /// Of whom and of which segment.
+    pub fn place(&self) -> (&str, &str, &str) {
+        (&self.account_id, &self.segment_id, &self.customer_id)
+    }
+
+    /// Those that `moments` publish.
+    pub fn of(moments: &[Moment]) -> Vec<Membership> {
+        let changes = moments.iter().flat_map(|m| m.changes.iter().map(|change| (m.t_ms, change)));
+        let membership = |(t_ms, change): (Millis, &Change)| match change {
+            Change::Segment {
+                account_id,
+                segment_id,
+                customer_id,
+                entered,
+                definition_version,
+                ..
+            } => Some(Membership {
+                account_id: account_id.clone(),
+                segment_id: segment_id.clone(),
+                customer_id: customer_id.clone(),
+                t_ms,
+                entered: *entered,
+                definition_version: *definition_version,
+            }),
+            _ => None,
+        };
+        changes.filter_map(membership).collect()
+    }
+}

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::definition::{Definitions, Metric, Segment};
 use crate::identifier::BlockList;
 use crate::time::Millis;
@@ -13,11 +15,13 @@ mod expand;
 mod field;
 mod name;
 mod parse;
+mod saved;
 
 pub use name::{DefinitionKind, DefinitionName, names};
+pub use saved::SavedControl;
 
 /// Whether events of a source are taken in (`cebe_event_ingestion`, product §3).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ingestion {
     /// None.
     #[default]
@@ -29,7 +33,7 @@ pub enum Ingestion {
 }
 
 /// What operators can set at run time (product §9.2). All of it is data: changing it re-derives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// An identifier with more holders links nobody.
     pub max_customers_per_identifier: u32,

@@ -94,7 +94,7 @@ pub struct Coverage {
 }
 
 /// What is held of one selector: everything but `[next, until)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
     /// The first ordinal that is missing.
     pub next: u64,
@@ -115,6 +115,11 @@ impl Reach {
 }
 
 impl Coverage {
+    /// What is held of each selector, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, EventType, Reach)> {
+        self.held.iter().map(|((account, selector), reach)| (account, *selector, *reach))
+    }
+
     /// What is held of a selector; none if no definition has looked at it.
     pub fn of(&self, account_id: &Arc<str>, selector: EventType) -> Option<&Reach> {
         self.held.get(&(account_id.clone(), selector))

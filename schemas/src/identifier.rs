@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fact::{Identifier, IdentifierValue};
 use crate::token::Keys;
 
@@ -18,7 +20,7 @@ const OTHER: &str = "";
 const MAX_TYPED_DIGITS: usize = 18;
 
 /// Values that link nobody, beside those that never do: `settings.block_list`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockList(Vec<String>);
 
 impl BlockList {

@@ -26,6 +26,27 @@ pub(super) struct Announced {
 }
 
 impl Announced {
+    /// What has been told when `control` was in force, and definitions had looked at `selectors`.
+    pub(super) fn restore(
+        control: &ControlState,
+        selectors: Selectors,
+        judge: &Judge,
+    ) -> Announced {
+        let definitions = control.definitions();
+        Announced {
+            resolved: Arc::new(resolve(&definitions, judge)),
+            definitions: Some(definitions),
+            selectors,
+            settings: Some(control.settings().clone()),
+            linking: Some(Arc::new(linking(control.settings(), &judge.keys))),
+        }
+    }
+
+    /// The definitions, in terms of what is stored, and what links: as the dataflow knows them.
+    pub(super) fn told(&self) -> (Option<Arc<Definitions>>, Option<Arc<Linking>>) {
+        (self.definitions.as_ref().map(|_| self.resolved.clone()), self.linking.clone())
+    }
+
     /// Tells the dataflow what is others than before, and the readers each definition that is.
     pub(super) fn tell(&mut self, control: &ControlState, judge: &Judge, tick: &mut AdaptedTick) {
         let definitions = control.definitions();

@@ -12,6 +12,7 @@ mod erased;
 mod facts;
 mod ledger;
 mod rows;
+mod saved;
 mod tally;
 mod waiting;
 
@@ -22,11 +23,12 @@ use cebe_schemas::change::Moment;
 use cebe_schemas::control::ControlState;
 use cebe_schemas::definition::Definitions;
 use cebe_schemas::fact::TickInput;
-use cebe_schemas::id::EventType;
+use cebe_schemas::id::{EventKey, EventType};
 use cebe_schemas::row::Row;
 use cebe_schemas::time::Millis;
 use cebe_schemas::token::Keys;
 use cebe_schemas::verdict::{Judge, ValidEvent, Verdict};
+use serde::{Deserialize, Serialize};
 
 use crate::kafka::Topics;
 use crate::kafka::source::Record;
@@ -35,6 +37,7 @@ use announced::Announced;
 use erased::Erased;
 pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
+pub use saved::{SavedAdapter, SavedCounters, SavedStanding};
 pub use tally::{Duplicate, Tally};
 pub use waiting::Backlog;
 use waiting::Waiting;
@@ -58,6 +61,8 @@ pub struct AdaptedTick {
     /// Accepted events, rejected records, definitions that changed, and the ledger of every partition
     /// that was read.
     pub rows: Vec<Row>,
+    /// The keys that accepted events have used up, and their ordinals.
+    pub keys: Vec<(EventKey, u64)>,
     /// For logs and metrics.
     pub tally: Tally,
 }
@@ -86,6 +91,8 @@ pub struct Adapter<K> {
     waiting: Waiting,
     /// The T of the last tick.
     last_ms: Millis,
+    /// The ordinal of the next record.
+    next_ordinal: u64,
     history_offset: Option<i64>,
     /// Types of which an event was accepted.
     accepted: BTreeSet<EventType>,
@@ -93,7 +100,7 @@ pub struct Adapter<K> {
     ledger: Ledger,
 }
 
-impl<K: KeyIndex> Adapter<K> {
+impl<K> Adapter<K> {
     /// An adapter before the first binding. `control` is the state before any control record.
     pub fn new(judge: Judge, topics: Topics, keys: K, control: ControlState) -> Adapter<K> {
         Adapter {
@@ -105,6 +112,7 @@ impl<K: KeyIndex> Adapter<K> {
             past: Past::default(),
             waiting: Waiting::default(),
             last_ms: 0,
+            next_ordinal: 0,
             history_offset: None,
             accepted: BTreeSet::new(),
             erased: Erased::default(),
@@ -123,6 +131,50 @@ impl<K: KeyIndex> Adapter<K> {
         self.announced.foresee(definitions, &self.judge);
     }
 
+    /// The same over another key index.
+    pub fn with_keys<L>(self, keys: L) -> Adapter<L> {
+        let Adapter { judge, topics, keys: _, control, announced, past, waiting, .. } = self;
+        let Adapter { last_ms, next_ordinal, history_offset, accepted, erased, ledger, .. } = self;
+        Adapter {
+            judge,
+            topics,
+            keys,
+            control,
+            announced,
+            past,
+            waiting,
+            last_ms,
+            next_ordinal,
+            history_offset,
+            accepted,
+            erased,
+            ledger,
+        }
+    }
+
+    /// Takes in what the dataflow has made of the last tick: what arrives from now on and is erased
+    /// already is stored without content.
+    pub fn learn(&mut self, moments: &[Moment]) {
+        self.erased.learn(moments);
+    }
+
+    /// The control state after the last tick.
+    pub fn control(&self) -> &ControlState {
+        &self.control
+    }
+
+    /// The key that renders tokens.
+    pub fn token_keys(&self) -> &Keys {
+        &self.judge.keys
+    }
+
+    /// The key index.
+    pub fn keys(&mut self) -> &mut K {
+        &mut self.keys
+    }
+}
+
+impl<K: KeyIndex> Adapter<K> {
     /// The tick of the binding with T `t_ms`, whose records, in ordinal order, begin at
     /// `first_ordinal`. Once its outputs are out, [`commit`](Adapter::commit) it.
     ///
@@ -168,13 +220,8 @@ impl<K: KeyIndex> Adapter<K> {
         }
         self.ledger.rows(t_ms, &mut tick.rows);
         self.last_ms = t_ms;
+        self.next_ordinal = first_ordinal + records.len() as u64;
         Ok(tick)
-    }
-
-    /// Takes in what the dataflow has made of the last tick: what arrives from now on and is erased
-    /// already is stored without content.
-    pub fn learn(&mut self, moments: &[Moment]) {
-        self.erased.learn(moments);
     }
 
     /// Ends the tick in the key index.
@@ -182,22 +229,7 @@ impl<K: KeyIndex> Adapter<K> {
     /// # Errors
     /// The key index failed.
     pub fn commit(&mut self) -> Result<(), AdaptError> {
-        Ok(self.keys.commit()?)
-    }
-
-    /// The control state after the last tick.
-    pub fn control(&self) -> &ControlState {
-        &self.control
-    }
-
-    /// The key that renders tokens.
-    pub fn token_keys(&self) -> &Keys {
-        &self.judge.keys
-    }
-
-    /// The key index.
-    pub fn keys(&mut self) -> &mut K {
-        &mut self.keys
+        Ok(self.keys.commit(self.next_ordinal)?)
     }
 
     fn take_in(
@@ -242,6 +274,7 @@ impl<K: KeyIndex> Adapter<K> {
                 Ok(Outcome::Duplicate)
             }
             Claim::First => {
+                tick.keys.push((event.event_key, ordinal));
                 tick.tally.ingested(&event);
                 self.accepted.insert(event.event);
                 let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
@@ -276,7 +309,7 @@ impl<K> Adapter<K> {
 }
 
 /// Where a record stands: what its row says beside its content.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Placed {
     record_ordinal: u64,
     t_ms: Millis,

@@ -9,6 +9,7 @@ use cebe_schemas::definition::{Selector, Selectors};
 use cebe_schemas::history::{Coverage, Missing, Reach, Slice, Waits};
 use cebe_schemas::id::EventType;
 use cebe_schemas::time::Millis;
+use serde::{Deserialize, Serialize};
 
 use super::Placed;
 use crate::kafka::source::Record;
@@ -17,7 +18,7 @@ use crate::kafka::source::Record;
 const SELECTORS_MAX: usize = 1_000;
 
 /// A control record on its way into force.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) record: Record,
     pub(super) placed: Placed,
@@ -31,6 +32,23 @@ pub(super) struct Held {
 pub(super) struct Waiting {
     held: Vec<Held>,
     coverage: Coverage,
+}
+
+/// What waits, as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedWaiting {
+    held: Vec<Held>,
+    coverage: Vec<(Arc<str>, EventType, Reach)>,
+}
+
+impl From<SavedWaiting> for Waiting {
+    fn from(saved: SavedWaiting) -> Waiting {
+        let mut coverage = Coverage::default();
+        for (account, selector, reach) in &saved.coverage {
+            coverage.begin(account, *selector, *reach);
+        }
+        Waiting { held: saved.held, coverage }
+    }
 }
 
 /// A stretch of the history of some selectors of one account, to be read from the events that were
@@ -50,6 +68,14 @@ pub struct Backlog {
 }
 
 impl Waiting {
+    /// What to write down.
+    pub(super) fn save(&self) -> SavedWaiting {
+        let coverage = self.coverage.iter();
+        let mut coverage: Vec<_> = coverage.map(|(a, s, reach)| (a.clone(), s, reach)).collect();
+        coverage.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        SavedWaiting { held: self.held.clone(), coverage }
+    }
+
     /// Takes up `selectors`, which are made of every event from `reach.until` on. Returns those that
     /// lack history. Of events that nobody has seen so far, `is_seen`, there is none.
     pub(super) fn begin(

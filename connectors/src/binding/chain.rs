@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cebe_schemas::time::Millis;
+use serde::{Deserialize, Serialize};
 
 use super::{Binding, ClaimRecord, Digest, LOGIC_VERSION, LogRecord, Range};
 
@@ -63,7 +64,7 @@ pub enum Reading {
 }
 
 /// Where the chain stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The last accepted binding; 0: none.
     pub number: u64,
@@ -78,12 +79,13 @@ pub struct Head {
 }
 
 /// Reads the log in order and keeps what is needed to judge the next record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Chain {
     head: Head,
     genesis: Option<Digest>,
     claimed: u64,
     claims: BTreeMap<u64, String>,
+    #[serde(with = "crate::pairs")]
     positions: BTreeMap<(Arc<str>, i32), i64>,
 }
 

@@ -7,10 +7,10 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::client::{ClientError, Context, KafkaOptions};
+use super::log_place::LogPlace;
 use super::reader::{Entry, TopicReader};
 use crate::binding::chain::{Chain, ChainError, Reading};
 use crate::binding::claim::{Action, Claim, ClaimError};
@@ -60,21 +60,22 @@ pub struct BindingLog {
     options: KafkaOptions,
     reader: TopicReader,
     producer: BaseProducer<Context>,
-    chain: Chain,
+    place: LogPlace,
     claim: Claim,
     clock: Clock,
     system: SystemClock,
 }
 
 impl BindingLog {
-    /// Reads the log to its end and puts in a claim. The engine may replay meanwhile, and then
-    /// has to [`take_over`](BindingLog::take_over).
+    /// Reads the log from `place` to its end and puts in a claim. The engine may replay meanwhile, and
+    /// then has to [`take_over`](BindingLog::take_over).
     ///
     /// # Errors
     /// A damaged log; Kafka refuses.
     pub fn open(
         options: &KafkaOptions,
         entry: BindingLogOptions,
+        place: LogPlace,
     ) -> Result<BindingLog, BindingLogError> {
         let producer = options
             .producer(&[("message.timeout.ms", "30000")])
@@ -84,18 +85,18 @@ impl BindingLog {
         let engine = format!("{}-{}-{nonce:08x}", entry.engine, std::process::id());
         let mut log = BindingLog {
             options: options.clone(),
-            reader: TopicReader::open(options, &options.topics.bindings, Offset::Beginning)?,
+            reader: place.reader(options)?,
             producer,
-            chain: Chain::default(),
+            place,
             claim: Claim::new(engine, entry.claim_wait.as_millis() as u64),
             clock: Clock::default(),
             system: SystemClock::default(),
         };
         while !log.read(Duration::from_secs(1))?.end {}
         while !log.claim.waiting() {
-            if let Action::Claim(claim) = log.claim.next(&log.chain, log.now_ms()) {
+            if let Action::Claim(claim) = log.claim.next(&log.place.chain, log.now_ms()) {
                 let claimed = claim.generation;
-                log.append(&LogRecord::Claim(claim), |log| log.chain.claimed() >= claimed)?;
+                log.append(&LogRecord::Claim(claim), |log| log.chain().claimed() >= claimed)?;
             }
         }
         Ok(log)
@@ -109,7 +110,7 @@ impl BindingLog {
     pub fn take_over(&mut self) -> Result<(), BindingLogError> {
         loop {
             self.poll()?;
-            match self.claim.next(&self.chain, self.now_ms()) {
+            match self.claim.next(&self.place.chain, self.now_ms()) {
                 Action::Wait(ms) => {
                     self.read(Duration::from_millis(ms))?;
                 }
@@ -150,7 +151,12 @@ impl BindingLog {
 
     /// Where the chain stands.
     pub fn chain(&self) -> &Chain {
-        &self.chain
+        &self.place.chain
+    }
+
+    /// Up to where the log has been read.
+    pub fn place(&self) -> &LogPlace {
+        &self.place
     }
 
     /// The id of this engine.
@@ -158,14 +164,12 @@ impl BindingLog {
         self.claim.engine()
     }
 
-    /// All bindings from the first on, read again.
+    /// All bindings after `place`, read again.
     ///
     /// # Errors
     /// Kafka refuses.
-    pub fn replay(&self) -> Result<Replay, BindingLogError> {
-        let topic = &self.options.topics.bindings;
-        let reader = TopicReader::open(&self.options, topic, Offset::Beginning)?;
-        Ok(Replay { reader, chain: Chain::default() })
+    pub fn replay(&self, place: LogPlace) -> Result<Replay, BindingLogError> {
+        Ok(Replay { reader: place.reader(&self.options)?, place })
     }
 
     fn next_binding(
@@ -173,15 +177,15 @@ impl BindingLog {
         generation: u64,
         ranges: Vec<Range>,
     ) -> Result<Binding, BindingLogError> {
-        let t_ms = self.clock.next(self.system.read(), self.chain.head().t_ms)?;
-        Ok(self.chain.next(t_ms, generation, ranges))
+        let t_ms = self.clock.next(self.system.read(), self.chain().head().t_ms)?;
+        Ok(self.chain().next(t_ms, generation, ranges))
     }
 
     /// Whoever loses the race for the number learns it from the claim while reading.
     fn append_binding(&mut self, binding: Binding) -> Result<Binding, BindingLogError> {
         let number = binding.number;
         let record = LogRecord::Binding(binding);
-        self.append(&record, |log| log.chain.head().number >= number)?;
+        self.append(&record, |log| log.chain().head().number >= number)?;
         match record {
             LogRecord::Binding(binding) => Ok(binding),
             LogRecord::Claim(_) => Err(BindingLogError::NotHolding),
@@ -218,11 +222,14 @@ impl BindingLog {
             None => Ok(Progress { something: false, end: false }),
             Some(Entry::End) => Ok(Progress { something: true, end: true }),
             Some(Entry::Record(bytes)) => {
-                let reading = self.chain.read(&bytes)?;
+                let reading = self.place.read(&bytes, self.reader.place().0)?;
                 if reading == Reading::Late {
-                    tracing::info!(after = self.chain.head().number, "a late claimant is ignored");
+                    tracing::info!(
+                        after = self.chain().head().number,
+                        "a late claimant is ignored"
+                    );
                 }
-                self.claim.read(&reading, &self.chain, self.now_ms())?;
+                self.claim.read(&reading, &self.place.chain, self.now_ms())?;
                 Ok(Progress { something: true, end: false })
             }
         }
@@ -238,11 +245,11 @@ struct Progress {
     end: bool,
 }
 
-/// The bindings from the first on, one after the other: what a restart works through. It holds
-/// one at a time, however long the log is.
+/// Bindings, one after the other: what a restart works through. It holds one at a time, however long
+/// the log is.
 pub struct Replay {
     reader: TopicReader,
-    chain: Chain,
+    place: LogPlace,
 }
 
 impl Replay {
@@ -251,13 +258,18 @@ impl Replay {
     /// # Errors
     /// A damaged log; Kafka refuses.
     pub fn next(&mut self, log: &BindingLog) -> Result<Option<Binding>, BindingLogError> {
-        while self.chain.head().number < log.chain.head().number {
+        while self.place.chain.head().number < log.chain().head().number {
             if let Some(Entry::Record(bytes)) = self.reader.poll(Duration::from_secs(1))?
-                && let Reading::Binding(binding) = self.chain.read(&bytes)?
+                && let Reading::Binding(binding) = self.place.read(&bytes, self.reader.place().0)?
             {
                 return Ok(Some(binding));
             }
         }
         Ok(None)
+    }
+
+    /// Up to where the bindings have been read.
+    pub fn place(&self) -> &LogPlace {
+        &self.place
     }
 }

@@ -17,6 +17,7 @@ pub mod client;
 pub mod control;
 pub mod feed;
 pub mod history_log;
+pub mod log_place;
 pub(crate) mod reader;
 pub mod source;
 pub mod tail;

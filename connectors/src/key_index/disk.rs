@@ -2,7 +2,10 @@
 //! asked for once. Bloom filters answer for a new key without reading; the block cache and the
 //! write buffer are bounded.
 //!
-//! Key: 16 bytes. Value: each use as ordinal and arrival, 16 bytes big-endian, by ordinal.
+//! Key: 16 bytes. Value: each use as ordinal and arrival, 16 bytes big-endian, by ordinal. One more entry,
+//! of another length, says up to which ordinal all keys are there: it is written with them, so that an
+//! index that lost its end knows. One that is damaged is emptied when it is opened: the keys are kept in
+//! snapshots too, and in the log.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,15 +22,21 @@ const CACHE_BYTES: u64 = 64 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
 const USE_BYTES: usize = 16;
+const KEY_BYTES: usize = 16;
+const FILLED_AT_ONCE: usize = 10_000;
 
 /// Which history the entries belong to: anything else than what was stored empties the index.
 const LINEAGE: &str = "lineage";
 /// Where [`KeyIndex::forget`] has been told that no replay begins before.
 const FLOOR: &str = "floor";
 
+/// The entry that says up to which ordinal all keys are there.
+const NEXT_ORDINAL: &[u8] = b"next";
+
 /// Keys on disk, and those of the current tick in memory.
 pub struct DiskKeyIndex {
     store: Store,
+    next_ordinal: u64,
     /// The uses of each key that this tick has asked for, and whether they have to be written.
     tick: HashMap<EventKey, (Vec<Use>, bool)>,
     /// The key after which the sweep goes on.
@@ -57,7 +66,7 @@ impl DiskKeyIndex {
         lineage: &str,
         replay_from: u64,
     ) -> Result<DiskKeyIndex, KeyIndexError> {
-        let store = Store::open(path)?;
+        let store = Store::open_or_empty(path)?;
         let stored = store.meta.get(LINEAGE).map_err(|error| store.failed(error))?;
         let floor = store.meta.get(FLOOR).map_err(|error| store.failed(error))?;
         let mut floor = floor.and_then(|bytes| decode_floor(&bytes)).unwrap_or_default();
@@ -65,7 +74,39 @@ impl DiskKeyIndex {
             store.reset(lineage).map_err(|error| store.failed(error))?;
             floor = Floor::default();
         }
-        Ok(DiskKeyIndex { store, tick: HashMap::new(), swept: None, floor })
+        let next_ordinal = store.next_ordinal()?;
+        Ok(DiskKeyIndex { store, next_ordinal, tick: HashMap::new(), swept: None, floor })
+    }
+
+    /// The keys of all records before this ordinal are there.
+    pub fn next_ordinal(&self) -> u64 {
+        self.next_ordinal
+    }
+
+    /// Takes in what is known of keys from elsewhere, in order of ordinal.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn fill(
+        &mut self,
+        uses: impl IntoIterator<Item = (EventKey, Use)>,
+    ) -> Result<(), KeyIndexError> {
+        for (key, one) in uses {
+            // At a horizon of nothing each use is one more.
+            self.claim(key, one.ordinal, one.arrival_ms, 0)?;
+            if self.tick.len() >= FILLED_AT_ONCE {
+                self.commit(one.ordinal + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends filling: the keys of all records before `next_ordinal` are there.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn filled(&mut self, next_ordinal: u64) -> Result<(), KeyIndexError> {
+        self.commit(next_ordinal)
     }
 
     /// Whether it holds no key.
@@ -74,16 +115,6 @@ impl DiskKeyIndex {
     /// The store failed.
     pub fn is_empty(&self) -> Result<bool, KeyIndexError> {
         self.store.uses.is_empty().map_err(|error| self.store.failed(error))
-    }
-
-    /// Makes everything committed survive the loss of power too: before a snapshot that replays
-    /// will begin at.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub fn persist(&mut self) -> Result<(), KeyIndexError> {
-        let persisted = self.store.database.persist(PersistMode::SyncAll);
-        persisted.map_err(|error| self.store.failed(error))
     }
 
     /// Bytes on disk.
@@ -96,6 +127,35 @@ impl DiskKeyIndex {
 }
 
 impl Store {
+    /// Opens it; what is there is thrown away if it is damaged, now or when it was last used.
+    fn open_or_empty(path: &Path) -> Result<Store, KeyIndexError> {
+        let mark = damage_mark(path);
+        let error = match mark.exists() {
+            true => "it was found to be damaged".to_owned(),
+            false => match Store::open(path) {
+                Err(KeyIndexError::Store { error, .. }) if is_damage(&error) => error.to_string(),
+                opened => return opened,
+            },
+        };
+        tracing::warn!(path = %path.display(), error, "the key index is made anew");
+        let removed = std::fs::remove_dir_all(path).and_then(|()| match mark.exists() {
+            true => std::fs::remove_file(&mark),
+            false => Ok(()),
+        });
+        removed.map_err(|error| KeyIndexError::Store {
+            path: path.display().to_string(),
+            error: error.into(),
+        })?;
+        Store::open(path)
+    }
+
+    fn next_ordinal(&self) -> Result<u64, KeyIndexError> {
+        let stored = self.uses.get(NEXT_ORDINAL).map_err(|error| self.failed(error))?;
+        let Some(stored) = stored else { return Ok(0) };
+        let bytes = <[u8; 8]>::try_from(&*stored).map_err(|_| self.damaged())?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
     fn open(path: &Path) -> Result<Store, KeyIndexError> {
         let at = |error| KeyIndexError::Store { path: path.display().to_string(), error };
         let database = Database::builder(path)
@@ -127,12 +187,49 @@ impl Store {
     }
 
     fn failed(&self, error: fjall::Error) -> KeyIndexError {
+        if is_damage(&error) {
+            self.mark_damaged();
+        }
         KeyIndexError::Store { path: self.path.display().to_string(), error }
     }
 
     fn damaged(&self) -> KeyIndexError {
+        self.mark_damaged();
         KeyIndexError::Damaged { path: self.path.display().to_string() }
     }
+}
+
+impl Store {
+    /// The next start empties it.
+    fn mark_damaged(&self) {
+        if let Err(error) = std::fs::write(damage_mark(&self.path), "") {
+            tracing::warn!(%error, path = %self.path.display(), "delete this directory: it is damaged");
+        }
+    }
+}
+
+/// Says that an index has to be emptied.
+fn damage_mark(path: &Path) -> PathBuf {
+    path.with_extension("damaged")
+}
+
+/// Whether the files are not what was written; else something is the matter with the machine.
+fn is_damage(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    if matches!(
+        error,
+        fjall::Error::Locked | fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted
+    ) {
+        return false;
+    }
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(each) = cause {
+        if let Some(error) = each.downcast_ref::<std::io::Error>() {
+            return matches!(error.kind(), InvalidData | NotFound | UnexpectedEof);
+        }
+        cause = each.source();
+    }
+    true
 }
 
 impl KeyIndex for DiskKeyIndex {
@@ -155,8 +252,17 @@ impl KeyIndex for DiskKeyIndex {
         Ok(claim)
     }
 
-    fn commit(&mut self) -> Result<(), KeyIndexError> {
+    fn commit(&mut self, next_ordinal: u64) -> Result<(), KeyIndexError> {
+        // After a replay began further back, what was there is there still.
+        let is_new = next_ordinal > self.next_ordinal;
+        if self.tick.is_empty() && !is_new {
+            return Ok(());
+        }
         let mut batch = self.store.database.batch();
+        if is_new {
+            self.next_ordinal = next_ordinal;
+            batch.insert(&self.store.uses, NEXT_ORDINAL, next_ordinal.to_be_bytes());
+        }
         for (key, (uses, changed)) in self.tick.drain() {
             if changed {
                 batch.insert(&self.store.uses, key.0.to_be_bytes(), encode(&uses));
@@ -179,6 +285,10 @@ impl KeyIndex for DiskKeyIndex {
         let (mut dropped, mut last) = (0, None);
         for (seen, entry) in keys.range((start, Bound::Unbounded)).take(limit).enumerate() {
             let (key, value) = entry.into_inner().map_err(|error| self.store.failed(error))?;
+            last = (seen + 1 == limit).then(|| key.to_vec());
+            if key.len() != KEY_BYTES {
+                continue;
+            }
             let mut uses = decode(&value).ok_or_else(|| self.store.damaged())?;
             let pruned = prune(&mut uses, floor, horizon_ms);
             if uses.is_empty() {
@@ -187,7 +297,6 @@ impl KeyIndex for DiskKeyIndex {
                 batch.insert(keys, key.clone(), encode(&uses));
             }
             dropped += pruned;
-            last = (seen + 1 == limit).then(|| key.to_vec());
         }
         if floor.ordinal > self.floor.ordinal {
             self.floor = floor;

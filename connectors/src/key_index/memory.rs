@@ -75,7 +75,7 @@ impl KeyIndex for MemoryKeyIndex {
         }
     }
 
-    fn commit(&mut self) -> Result<(), KeyIndexError> {
+    fn commit(&mut self, _: u64) -> Result<(), KeyIndexError> {
         Ok(())
     }
 

@@ -83,11 +83,12 @@ pub trait KeyIndex {
         horizon_ms: Millis,
     ) -> Result<Claim, KeyIndexError>;
 
-    /// Ends a tick: its claims survive the death of the process together, or not at all.
+    /// Ends a tick, after which the next record has the ordinal `next_ordinal`: its claims survive the
+    /// death of the process together, or not at all.
     ///
     /// # Errors
     /// The store failed.
-    fn commit(&mut self) -> Result<(), KeyIndexError>;
+    fn commit(&mut self, next_ordinal: u64) -> Result<(), KeyIndexError>;
 
     /// Drops some of the uses that no claim after `floor` can see or count, under horizons of at
     /// most `horizon_ms`; looks at up to `limit` keys and returns how many uses were dropped. Call

@@ -38,7 +38,7 @@ fn the_first_wins_and_at_the_horizon_the_key_is_free() {
     let mut check = |ordinal, arrival, expect| {
         assert_eq!(claim(&mut disk, 1, ordinal, arrival), expect);
         assert_eq!(claim(&mut memory, 1, ordinal, arrival), expect);
-        disk.commit().unwrap();
+        disk.commit(0).unwrap();
     };
     check(0, 1_000, Claim::First);
     check(1, 1_000, Claim::Duplicate { of: 0 });
@@ -54,7 +54,7 @@ fn a_replay_sees_nothing_of_the_future() {
     for (ordinal, arrival) in [(5, 0), (7, 100), (9, 200)] {
         assert_eq!(claim(&mut index, 1, ordinal, arrival), Claim::First);
     }
-    index.commit().unwrap();
+    index.commit(0).unwrap();
     drop(index);
     let mut index = disk(&dir, 0);
     assert_eq!(claim(&mut index, 1, 5, 0), Claim::First);
@@ -68,7 +68,7 @@ fn what_was_not_committed_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let mut index = disk(&dir, 0);
     claim(&mut index, 1, 0, 0);
-    index.commit().unwrap();
+    index.commit(0).unwrap();
     claim(&mut index, 2, 1, 0);
     drop(index);
     let mut index = disk(&dir, 0);
@@ -81,7 +81,7 @@ fn another_history_or_a_replay_below_the_floor_empties_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut index = disk(&dir, 0);
     claim(&mut index, 1, 0, 0);
-    index.commit().unwrap();
+    index.commit(0).unwrap();
     index.forget(Floor { ordinal: 1, t_ms: 50 }, 100, 10).unwrap();
     drop(index);
     let index = disk(&dir, 1);
@@ -91,7 +91,7 @@ fn another_history_or_a_replay_below_the_floor_empties_it() {
 
     let mut index = disk(&dir, 0);
     claim(&mut index, 1, 0, 0);
-    index.commit().unwrap();
+    index.commit(0).unwrap();
     drop(index);
     assert!(DiskKeyIndex::open(dir.path(), "other", 1).unwrap().is_empty().unwrap());
 }
@@ -116,7 +116,7 @@ fn a_sweep_goes_round_in_slices() {
     for key in 0..10 {
         claim(&mut index, key, key.into(), key.into());
     }
-    index.commit().unwrap();
+    index.commit(0).unwrap();
     let floor = Floor { ordinal: 10, t_ms: 104 };
     let dropped: usize = (0..4).map(|_| index.forget(floor, 100, 3).unwrap()).sum();
     assert_eq!(dropped, 5, "those that arrived at 0 to 4 are 100 ms old");
@@ -190,7 +190,7 @@ proptest! {
             }
             let (fault, committed) = faults.next().unwrap_or((After::Nothing, true));
             if committed || !matches!(fault, After::Crash { .. }) {
-                index.commit().unwrap();
+                index.commit(0).unwrap();
                 next += 1;
             }
             match fault {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cebe_schemas::row::Progress;
+use cebe_schemas::time::Millis;
 use rdkafka::Offset;
 
 use crate::kafka::client::{ClientError, KafkaOptions};
@@ -62,12 +63,14 @@ pub struct ProgressLog {
 }
 
 impl ProgressLog {
-    /// From the oldest that is held.
+    /// From the oldest that is held and of a tick after `t_ms`.
     ///
     /// # Errors
     /// Kafka refuses.
-    pub fn open(options: &KafkaOptions) -> Result<ProgressLog, ProgressError> {
-        ProgressLog::from_offset(options, Offset::Beginning)
+    pub fn since(options: &KafkaOptions, t_ms: Millis) -> Result<ProgressLog, ProgressError> {
+        // A record carries the T of its tick.
+        let from = TopicReader::offset_since(options, &options.topics.progress, t_ms + 1)?;
+        ProgressLog::from_offset(options, from.map_or(Offset::End, Offset::Offset))
     }
 
     fn from_offset(options: &KafkaOptions, offset: Offset) -> Result<ProgressLog, ProgressError> {

@@ -5,6 +5,7 @@ use cebe_connectors::binding::claim::ClaimError;
 use cebe_connectors::binding::{Binding, Range};
 use cebe_connectors::kafka::KafkaOptions;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError};
+use cebe_connectors::kafka::log_place::LogPlace;
 
 use crate::support::{Squad, fresh, holder, open_log};
 
@@ -14,7 +15,7 @@ fn range(from: i64, to: i64) -> Vec<Range> {
 }
 
 fn replayed(log: &BindingLog) -> Vec<Binding> {
-    let mut replay = log.replay().unwrap();
+    let mut replay = log.replay(LogPlace::default()).unwrap();
     std::iter::from_fn(|| replay.next(log).unwrap()).collect()
 }
 

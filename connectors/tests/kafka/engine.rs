@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::Binding;
 use cebe_connectors::kafka::binding_log::BindingLog;
+use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::{KafkaOptions, control, topics};
 use cebe_connectors::key_index::disk::DiskKeyIndex;
@@ -67,8 +68,8 @@ impl Engine {
 
     fn replay(&mut self, options: &KafkaOptions) {
         let last = progress_log::last(options).unwrap().map_or(0, |progress| progress.binding);
-        let mut published = ProgressLog::open(options).unwrap();
-        let mut bindings = self.log.replay().unwrap();
+        let mut published = ProgressLog::since(options, -1).unwrap();
+        let mut bindings = self.log.replay(LogPlace::default()).unwrap();
         while let Some(binding) = bindings.next(&self.log).unwrap() {
             let tick = self.tick(&binding);
             match published.of(binding.number).unwrap() {
@@ -234,8 +235,8 @@ fn a_replay_that_differs_is_noticed() {
         MemoryKeyIndex::default(),
         ControlState::new(),
     );
-    let mut published = ProgressLog::open(&options).unwrap();
-    let mut bindings = engine.log.replay().unwrap();
+    let mut published = ProgressLog::since(&options, -1).unwrap();
+    let mut bindings = engine.log.replay(LogPlace::default()).unwrap();
     let mut differences = Vec::new();
     while let Some(binding) = bindings.next(&engine.log).unwrap() {
         let mut records = source.take(&binding.ranges).unwrap();

@@ -81,7 +81,7 @@ fn a_tick_is_out_whole_and_can_be_found_again() {
     }
     assert_eq!(published(&options), expected(ticks.iter().flat_map(|tick| &tick.records)));
     assert_eq!(progress_log::last(&options).unwrap().as_ref(), Some(&ticks[39].progress));
-    let mut progress = ProgressLog::open(&options).unwrap();
+    let mut progress = ProgressLog::since(&options, -1).unwrap();
     for n in [1, 2, 7, 40] {
         assert_eq!(progress.of(n).unwrap().as_ref(), Some(&ticks[n as usize - 1].progress));
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError, BindingLogOptions};
+use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::{KafkaOptions, Topics, topics};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -47,7 +48,7 @@ pub fn fresh_on(brokers: &str) -> KafkaOptions {
 pub fn open_log(options: &KafkaOptions, name: &str) -> Result<BindingLog, BindingLogError> {
     let entry =
         BindingLogOptions { engine: name.to_owned(), claim_wait: Duration::from_millis(300) };
-    BindingLog::open(options, entry)
+    BindingLog::open(options, entry, LogPlace::default())
 }
 
 /// An engine that has taken over.

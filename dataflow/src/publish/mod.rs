@@ -49,6 +49,20 @@ impl Updates {
         }
     }
 
+    /// Keeps what is published of a state that is given again: which identifiers are erased along, for
+    /// the adapter. What rates came to is noted in `values`.
+    pub fn restore(&mut self, values: &mut Values) {
+        self.reasons.retain(|((answer, _), _, _)| matches!(answer, Answer::Forgotten { .. }));
+        self.final_changes.clear();
+        self.rates.clear();
+        // What went before what came.
+        self.totals.sort_unstable_by_key(|(_, time, diff)| (*time, *diff));
+        for ((key, weight), _, diff) in self.totals.drain(..) {
+            let value = if diff > 0 { rate(weight) } else { None };
+            values.set(key, value.unwrap_or_default());
+        }
+    }
+
     /// The changes of each logical time that has any, up to `time`, that of the tick. At the time of
     /// `new`, its versions come into force in `names`.
     ///
@@ -286,17 +300,14 @@ fn metric(
     values: &mut Values,
 ) -> Result<Option<Change>, DataflowError> {
     let (mut old, mut new) = (Rate::default(), Rate::default());
-    for ((_, (numerator, denominator)), _, diff) in totals {
+    for ((_, weight), _, diff) in totals {
         let defect = || multiplicity(format!("{key:?}"), *diff, t_ms);
         let value = match diff {
             1 => &mut new,
             -1 => &mut old,
             _ => return Err(defect()),
         };
-        *value = Rate {
-            numerator: u64::try_from(*numerator).map_err(|_| defect())?,
-            denominator: u64::try_from(*denominator).map_err(|_| defect())?,
-        };
+        *value = rate(*weight).ok_or_else(defect)?;
     }
     if old == new {
         return Ok(None);
@@ -312,6 +323,12 @@ fn metric(
         new,
         cause,
     }))
+}
+
+/// A weight as the value of a rate; none if it is negative.
+fn rate((numerator, denominator): Weight) -> Option<Rate> {
+    let (numerator, denominator) = (numerator.try_into().ok()?, denominator.try_into().ok()?);
+    Some(Rate { numerator, denominator })
 }
 
 /// Times come from [`Millis`] and go back to them.

@@ -4,6 +4,7 @@ mod explain;
 mod history;
 mod preview;
 mod property;
+mod restore;
 mod scenario;
 
 use cebe_schemas::change::TickOutput;

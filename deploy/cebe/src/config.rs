@@ -51,12 +51,14 @@ pub struct Http {
 pub struct Engine {
     /// Dataflow workers; no more than there are cores.
     pub workers: i64,
-    /// Where the key index lives.
+    /// Where the key index and the snapshots live.
     pub data_dir: String,
     /// The least time between two ticks under load.
     pub tick_min_ms: i64,
     /// The most records in one tick.
     pub tick_records_max: i64,
+    /// The longest time between two snapshots while events come in.
+    pub snapshot_every_ms: i64,
     /// How long a starting engine listens for a running one.
     pub claim_wait_ms: i64,
 }
@@ -118,6 +120,7 @@ impl Default for Engine {
             data_dir: "cebe-data".into(),
             tick_min_ms: 20,
             tick_records_max: 20_000,
+            snapshot_every_ms: 10_000,
             claim_wait_ms: 2_000,
         }
     }
@@ -177,8 +180,9 @@ impl Config {
         if self.engine.tick_records_max < 1 {
             bail!("engine.tick_records_max is {}: give at least 1", self.engine.tick_records_max);
         }
-        if self.engine.tick_min_ms < 0 || self.engine.claim_wait_ms < 0 {
-            bail!("engine.tick_min_ms and engine.claim_wait_ms cannot be negative");
+        let Engine { tick_min_ms, snapshot_every_ms, claim_wait_ms, .. } = self.engine;
+        if tick_min_ms < 0 || snapshot_every_ms < 0 || claim_wait_ms < 0 {
+            bail!("engine: tick_min_ms, snapshot_every_ms and claim_wait_ms cannot be negative");
         }
         if !matches!(self.log.format.as_str(), "text" | "json") {
             bail!("log.format is {:?}: give text or json", self.log.format);
@@ -229,6 +233,11 @@ impl Config {
     /// Where the key index lives.
     pub fn key_index_dir(&self) -> PathBuf {
         Path::new(&self.engine.data_dir).join("keys")
+    }
+
+    /// Where the snapshots live.
+    pub fn snapshot_dir(&self) -> PathBuf {
+        Path::new(&self.engine.data_dir).join("snapshots")
     }
 
     /// As TOML, for people to read.

@@ -7,24 +7,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
-use cebe_connectors::binding::{Binding, LOGIC_VERSION};
+use cebe_connectors::binding::Binding;
 use cebe_connectors::history::HistoryReader;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
+use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
 use cebe_connectors::key_index::disk::DiskKeyIndex;
 use cebe_connectors::out::numbered::{Numbered, compare, number};
 use cebe_connectors::out::progress_log::{self, ProgressLog};
 use cebe_connectors::out::publisher::{Publisher, PublisherOptions};
+use cebe_connectors::snapshot::{Keeper, KeptTick, Sizes};
 use cebe_dataflow::Dataflow;
-use cebe_schemas::change::{Change, TickOutput};
-use cebe_schemas::control::ControlState;
+use cebe_schemas::change::{Change, Membership, TickOutput};
 use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
 
 use crate::command::now_ms;
 use crate::config::Config;
 use crate::desk::Clerk;
+use crate::keeping::Keeping;
+use crate::recovery::{Recovered, Snapshots};
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
@@ -42,58 +45,65 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 pub struct Engine {
     config: Config,
     log: BindingLog,
+    /// Everything by then is in the state.
+    begins_at: LogPlace,
     source: Source,
     adapter: Adapter<DiskKeyIndex>,
     dataflow: Dataflow,
     publisher: Publisher,
+    keeping: Keeping,
     clerk: Clerk,
     history: HistoryReader,
     next_wakeup_ms: Option<Millis>,
 }
 
 impl Engine {
-    /// Takes over the log of bindings, or finds that another engine is running.
+    /// Takes over the log of bindings, or finds that another engine is running; then takes in the newest
+    /// snapshot.
     pub fn start(config: Config, clerk: Clerk) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
+        let mut snapshots = Snapshots::find(&config, &kafka)?;
         let entry = BindingLogOptions {
             engine: "cebe".into(),
             claim_wait: Duration::from_millis(config.engine.claim_wait_ms as u64),
         };
-        let mut log = BindingLog::open(&kafka, entry)?;
+        let mut log = BindingLog::open(&kafka, entry, snapshots.place())?;
         log.take_over()?;
         let publisher = Publisher::open(&kafka, PublisherOptions::default())?;
-        let lineage = format!("{:?}-{LOGIC_VERSION}", log.chain().genesis());
-        // Without snapshots every start replays from the first binding.
-        let keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
+        tracing::info!(engine = log.engine(), "engine has taken over");
         let judge =
             Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
         let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
         let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
-        let adapter = Adapter::new(judge, kafka.topics.clone(), keys, ControlState::new());
-        let dataflow = Dataflow::start(config.engine.workers as usize)?;
+        let recovered = snapshots.recover(&config, &kafka, &judge, log.place())?;
+        let Recovered { adapter, dataflow, place, next_wakeup_ms } = recovered;
+        let Snapshots { store, rests_on, manifests } = snapshots;
+        let keeping =
+            Keeping::new(Keeper::start(store, rests_on, &manifests, Sizes::default())?, &config);
         let source = Source::open(&kafka, SourceOptions::default())?;
-        tracing::info!(engine = log.engine(), "engine has taken over");
-        let next_wakeup_ms = None;
         Ok(Engine {
             config,
             log,
+            begins_at: place,
             source,
             adapter,
             dataflow,
             publisher,
+            keeping,
             clerk,
             history,
             next_wakeup_ms,
         })
     }
 
-    /// Works through all bindings there are. What was published is compared, the rest published.
+    /// Works through all bindings after the snapshot. What was published is compared, the rest published.
     pub fn replay(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
         let kafka = self.config.kafka_options();
         let last = progress_log::last(&kafka)?.map_or(0, |progress| progress.binding);
-        let mut published = ProgressLog::open(&kafka)?;
-        let mut bindings = self.log.replay()?;
+        let begins_at = std::mem::take(&mut self.begins_at);
+        let mut published = ProgressLog::since(&kafka, begins_at.chain.head().t_ms)?;
+        let mut bindings = self.log.replay(begins_at)?;
         let (mut said, mut records) = (Instant::now(), 0);
         while let Some(binding) = bindings.next(&self.log)? {
             if stop.load(Ordering::Relaxed) {
@@ -101,13 +111,14 @@ impl Engine {
             }
             // A tick through `last` that is not there is older than the topic's retention.
             let was_published = binding.number <= last;
-            let tick = self.tick(&binding, !was_published)?;
+            let (tick, kept) = self.tick(&binding, !was_published)?;
             match published.of(binding.number)? {
                 Some(progress) => compare(&progress, &tick.progress)?,
                 None if was_published => {}
                 None => self.publish(&tick)?,
             }
             self.adapter.commit()?;
+            self.keeping.keep(kept, bindings.place(), &self.adapter);
             self.answer()?;
             records += binding.records();
             if said.elapsed() > SAY_EVERY {
@@ -143,9 +154,10 @@ impl Engine {
             }
             last = Instant::now();
             let binding = self.log.bind(ranges)?;
-            let tick = self.tick(&binding, true)?;
+            let (tick, kept) = self.tick(&binding, true)?;
             self.publish(&tick)?;
             self.adapter.commit()?;
+            self.keeping.keep(kept, self.log.place(), &self.adapter);
             if self.changes_what_waits(&binding) {
                 self.history.follow(&self.adapter);
             }
@@ -155,15 +167,17 @@ impl Engine {
             metrics::gauge!("cebe_binding_number").set(binding.number as f64);
             metrics::gauge!("cebe_records_waiting").set(self.source.buffered().records as f64);
         }
+        self.keeping.seal(self.log.place(), &self.adapter);
         tracing::info!(bindings = self.log.chain().head().number, "engine stops");
         Ok(())
     }
 
-    /// What a binding amounts to. `report` writes it to logs and metrics: once, by the engine that
-    /// publishes it.
-    fn tick(&mut self, binding: &Binding, report: bool) -> anyhow::Result<Numbered> {
+    /// What a binding amounts to, and what is to be kept of it. `report` writes it to logs and metrics:
+    /// once, by the engine that publishes it.
+    fn tick(&mut self, binding: &Binding, report: bool) -> anyhow::Result<(Numbered, KeptTick)> {
         let records = self.source.take(&binding.ranges)?;
         let mut adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, &records)?;
+        let mut kept = KeptTick::new(&adapted, binding.t_ms);
         let begin = Instant::now();
         let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
         self.adapter.learn(&output.moments);
@@ -172,8 +186,9 @@ impl Engine {
             adapted.report();
             report_metrics(&output, begin.elapsed());
         }
-        number(binding, adapted.rows, output.moments, self.adapter.token_keys())
-            .with_context(|| format!("binding {}", binding.number))
+        kept.facts.memberships = Membership::of(&output.moments);
+        let numbered = number(binding, adapted.rows, output.moments, self.adapter.token_keys());
+        Ok((numbered.with_context(|| format!("binding {}", binding.number))?, kept))
     }
 
     /// Whether another history may be waited for after this binding than before.

@@ -6,7 +6,9 @@ mod config;
 mod desk;
 mod engine;
 mod eval;
+mod keeping;
 mod logging;
+mod recovery;
 mod verify;
 
 use std::path::PathBuf;

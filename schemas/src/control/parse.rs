@@ -74,13 +74,20 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
     if !given.is_empty() || root.value.get("remove_segments").is_some() {
         expand(&mut definitions, &given)?;
     }
-    let zones = next.settings.time_zones.iter();
-    definitions.zones = zones
-        .filter_map(|(account, name)| Some((Arc::from(&**account), Zone::named(name)?)))
-        .collect();
-    definitions.retention = Retention { months: next.settings.retention_months };
-    next.definitions = Arc::new(definitions);
-    Ok(next)
+    Ok(next.with(definitions))
+}
+
+impl ControlState {
+    /// With these definitions, under the settings that it has.
+    pub(super) fn with(mut self, mut definitions: Definitions) -> ControlState {
+        let zones = self.settings.time_zones.iter();
+        definitions.zones = zones
+            .filter_map(|(account, name)| Some((Arc::from(&**account), Zone::named(name)?)))
+            .collect();
+        definitions.retention = Retention { months: self.settings.retention_months };
+        self.definitions = Arc::new(definitions);
+        self
+    }
 }
 
 fn ingestion(field: &Field) -> Result<Ingestion, ControlError> {

@@ -363,3 +363,27 @@ fn cycles_and_endless_segments_are_refused() {
         &format!("/segments/0/when{}", "/not".repeat(16)),
     );
 }
+
+#[test]
+fn what_is_saved_is_restored() {
+    let mut state = ControlState::with_unlisted(Ingestion::On);
+    let when =
+        |other: &str| json!({"any": [{"in_segment": other}, {"attribute": "n", "gte": 1.5}]});
+    let segment = |id: &str, when: Value| json!({"segment_id": id, "account_id": "a", "version": 3, "when": when});
+    let records = [
+        json!({"segments": [segment("s", when("t")), segment("u", when("s"))], "changed_by": "me"}),
+        json!({"segments": [segment("t", json!({"did": "ad.clicked", "where": [{"property": "p", "in": ["x", 1]}]}))],
+               "changed_by": "you", "sources": {"ads": {"accounts": ["a"]}, "cdp": "off"}}),
+        json!({"metrics": [{"metric": "m", "account_id": "a", "denominator": "broadcast.sent", "numerator":
+               "broadcast.read", "group_by": "x", "within": "1d", "where": [{"property": "q", "prefix": "z"}]}]}),
+        json!({"settings": {"time_zones": {"a": "Asia/Makassar"}, "block_list": ["x@y"], "retention_months": 7,
+               "strict_sources": ["ads"], "hashed_key_sources": ["cdp"]}}),
+        json!({"remove_segments": [{"account_id": "a", "segment_id": "u"}]}),
+    ];
+    for record in records {
+        apply(&mut state, record).unwrap();
+        let saved = serde_json::to_string(&state.save()).unwrap();
+        let restored = ControlState::restore(serde_json::from_str(&saved).unwrap()).unwrap();
+        assert_eq!(restored, state);
+    }
+}

@@ -3,17 +3,18 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
 /// What a value has to be: all checks hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Test {
     /// In the order given.
     pub checks: Vec<Check>,
 }
 
 /// One operator with its operand. Operands are strings, numbers and booleans.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Check {
     /// Equal.
     Eq(Value),

@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::predicate::{Test, number_text};
 use crate::id::{EventType, IdKey};
 
 /// Events of one name whose properties pass, with the property that groups them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {
     name: Arc<str>,
     filters: Vec<Filter>,
@@ -19,7 +20,7 @@ pub struct Selector {
 }
 
 /// What one property of an event has to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Which property.
     pub property: Arc<str>,
@@ -28,7 +29,7 @@ pub struct Filter {
 }
 
 /// The property whose value is the group of a selected event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Grouping {
     /// Its text is the key of a rate; an event without it names no group.
     Key(Arc<str>),

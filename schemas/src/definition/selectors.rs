@@ -46,7 +46,8 @@ impl Selectors {
         }
     }
 
-    fn add(&mut self, account: Option<&Arc<str>>, selector: &Selector) {
+    /// Adds one; none for the account: it looks at events of every account.
+    pub fn add(&mut self, account: Option<&Arc<str>>, selector: &Selector) {
         if !selector.is_derived() {
             return;
         }

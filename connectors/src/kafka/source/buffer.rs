@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cebe_schemas::time::Millis;
+use serde::{Deserialize, Serialize};
 
 use crate::binding::Range;
 
 /// One record of a source topic or of the control topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Where it was read.
     pub topic: Arc<str>,

@@ -1,0 +1,37 @@
+//! Snapshots: everything that the adapter has told the dataflow, in immutable files of an object store, and
+//! manifests that name them. A start begins at the newest one that is whole, so that its time depends on
+//! what is held and not on how long it took to come together.
+//!
+//! * [`facts`]: what is held, and `settle`: what of it still matters.
+//! * `pack`, `row`, `texts`, `file`, `codec`: facts as the bytes of a file.
+//! * [`store`]: where files are. [`manifest`]: which of them make a state, as of which binding.
+//! * [`keeper`]: the thread that writes both, and `compaction`, which merges files beside it.
+//! * [`reading`]: a state from its files.
+//!
+//! A file that is torn, damaged or of another version is never repaired: the manifest before is taken, and
+//! at last the log.
+
+mod codec;
+mod compaction;
+mod document;
+pub mod facts;
+mod file;
+pub mod keeper;
+mod keys;
+pub mod manifest;
+mod pack;
+pub mod reading;
+mod row;
+mod settle;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+pub use compaction::Sizes;
+pub use facts::Facts;
+pub use file::Damage;
+pub use keeper::{Keeper, KeptTick, SealedAt};
+pub use manifest::Manifest;
+pub use reading::Snapshot;
+pub use store::{Store, StoreError};

@@ -1,0 +1,139 @@
+//! Where a start begins: the newest snapshot that is whole, or the first binding.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use cebe_connectors::adapter::Adapter;
+use cebe_connectors::binding::LOGIC_VERSION;
+use cebe_connectors::kafka::log_place::LogPlace;
+use cebe_connectors::kafka::{KafkaOptions, Topics};
+use cebe_connectors::key_index::disk::DiskKeyIndex;
+use cebe_connectors::snapshot::{Manifest, Snapshot, Store};
+use cebe_dataflow::Dataflow;
+use cebe_schemas::control::ControlState;
+use cebe_schemas::time::Millis;
+use cebe_schemas::verdict::Judge;
+
+use crate::config::Config;
+
+/// The snapshots that this log can go on from, newest first.
+pub struct Snapshots {
+    pub store: Store,
+    /// What facts rest on beside the log: the keys that tokens and ids are made with.
+    pub rests_on: String,
+    pub manifests: Vec<Manifest>,
+}
+
+/// A state to go on from.
+pub struct Recovered {
+    pub adapter: Adapter<DiskKeyIndex>,
+    pub dataflow: Dataflow,
+    /// Up to where everything is in it.
+    pub place: LogPlace,
+    pub next_wakeup_ms: Option<Millis>,
+}
+
+impl Snapshots {
+    /// Looks for them.
+    pub fn find(config: &Config, kafka: &KafkaOptions) -> anyhow::Result<Snapshots> {
+        let store = Store::directory(&config.snapshot_dir())?;
+        let rests_on = config.keys()?.record_hash(b"snapshots");
+        let mut manifests = Vec::new();
+        for manifest in Manifest::list(&store, &rests_on)? {
+            if manifest.place.is_in_log(kafka)? {
+                manifests.push(manifest);
+            } else {
+                let binding = manifest.binding;
+                tracing::warn!(binding, "a snapshot is left out: it is of another log of bindings");
+            }
+        }
+        Ok(Snapshots { store, rests_on, manifests })
+    }
+
+    /// Up to where the newest one has read the log.
+    pub fn place(&self) -> LogPlace {
+        self.manifests.first().map(|newest| newest.place.clone()).unwrap_or_default()
+    }
+
+    /// The newest state that is whole; those that are not are dropped. `log`: what is read of the log by
+    /// now.
+    pub fn recover(
+        &mut self,
+        config: &Config,
+        kafka: &KafkaOptions,
+        judge: &Judge,
+        log: &LogPlace,
+    ) -> anyhow::Result<Recovered> {
+        let lineage = format!("{:?}-{LOGIC_VERSION}", log.chain.genesis());
+        let mut keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
+        let workers = config.engine.workers as usize;
+        while let Some(manifest) = self.manifests.first() {
+            match restore(&self.store, manifest, workers, &kafka.topics, judge, &mut keys) {
+                Ok((adapter, dataflow, next_wakeup_ms)) => {
+                    let place = manifest.place.clone();
+                    let adapter = adapter.with_keys(keys);
+                    return Ok(Recovered { adapter, dataflow, place, next_wakeup_ms });
+                }
+                Err(error) => {
+                    let (binding, error) = (manifest.binding, format!("{error:#}"));
+                    tracing::warn!(binding, error, "a snapshot is left out: it cannot be used");
+                    self.manifests.remove(0);
+                }
+            }
+        }
+        tracing::info!("no snapshot can be used: beginning at the first binding");
+        Ok(Recovered {
+            adapter: Adapter::new(judge.clone(), kafka.topics.clone(), keys, ControlState::new()),
+            dataflow: Dataflow::start(workers)?,
+            place: LogPlace::default(),
+            next_wakeup_ms: None,
+        })
+    }
+}
+
+type Restored = (Adapter<()>, Dataflow, Option<Millis>);
+
+fn restore(
+    store: &Store,
+    manifest: &Manifest,
+    workers: usize,
+    topics: &Topics,
+    judge: &Judge,
+    keys: &mut DiskKeyIndex,
+) -> anyhow::Result<Restored> {
+    let begin = Instant::now();
+    let mut snapshot = Snapshot::open(store, manifest)?;
+    let saved = snapshot.adapter()?;
+    let mut adapter = Adapter::restore(judge.clone(), topics.clone(), (), saved)?;
+    let mut dataflow = Dataflow::start(workers)?;
+    let mut restoring = dataflow.restore(manifest.t_ms);
+    restoring.take_in(adapter.recall_definitions())?;
+    let mut rows = 0;
+    while let Some(facts) = snapshot.next_facts()? {
+        rows += facts.events.len();
+        let erasures = facts.erasures.clone();
+        let output = restoring.take_in(facts)?;
+        adapter.recall_erased(&erasures, &output.moments);
+        tracing::debug!(progress = snapshot.progress(), "restoring");
+    }
+    let output = restoring.finish(snapshot.memberships())?;
+    adapter.recall_erased(&[], &output.moments);
+    let held_until = keys.next_ordinal();
+    if held_until < manifest.next_ordinal {
+        tracing::info!(
+            held_until,
+            until = manifest.next_ordinal,
+            "taking used keys from the snapshot"
+        );
+        for used in snapshot.keys_from(held_until) {
+            keys.fill(used?)?;
+        }
+        keys.filled(manifest.next_ordinal).context("key index")?;
+    }
+    let (binding, took_ms) = (manifest.binding, begin.elapsed().as_millis() as u64);
+    tracing::info!(binding, events = rows, took_ms, "restored from a snapshot");
+    Ok((adapter, dataflow, output.next_wakeup_ms))
+}
+
+#[cfg(test)]
+mod tests;

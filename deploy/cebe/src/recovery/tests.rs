@@ -1,0 +1,234 @@
+//! An engine that begins at a snapshot publishes the same bytes as one that never stopped.
+
+use cebe_connectors::binding::{Binding, ClaimRecord, LogRecord, Range};
+use cebe_connectors::kafka::source::Record;
+use cebe_connectors::key_index::KeyIndex;
+use cebe_connectors::key_index::memory::MemoryKeyIndex;
+use cebe_connectors::out::numbered::{Numbered, number};
+use cebe_connectors::snapshot::{Keeper, KeptTick, SealedAt, Sizes};
+use cebe_schemas::catalogue::Catalogue;
+use cebe_schemas::change::Membership;
+use cebe_schemas::token::Keys;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const T: Millis = 1_764_000_000_000;
+const HOUR_MS: Millis = 3_600_000;
+
+fn judge() -> Judge {
+    Judge { catalogue: Catalogue::shipped().unwrap().into(), keys: Keys::development().into() }
+}
+
+/// Everything between bound records and the bytes of the output.
+struct Run<K> {
+    adapter: Adapter<K>,
+    dataflow: Dataflow,
+}
+
+impl<K: KeyIndex> Run<K> {
+    fn tick(&mut self, binding: &Binding, records: &[Record]) -> (Numbered, KeptTick) {
+        let adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, records).unwrap();
+        let mut kept = KeptTick::new(&adapted, binding.t_ms);
+        let output = self.dataflow.tick(adapted.input).unwrap();
+        self.adapter.learn(&output.moments);
+        self.adapter.commit().unwrap();
+        kept.facts.memberships = Membership::of(&output.moments);
+        let keys = self.adapter.token_keys();
+        (number(binding, adapted.rows, output.moments, keys).unwrap(), kept)
+    }
+}
+
+/// A log of bindings without a log.
+#[derive(Default)]
+struct Log(LogPlace);
+
+impl Log {
+    fn new() -> Log {
+        let mut log = Log::default();
+        let claim = LogRecord::Claim(ClaimRecord { generation: 1, engine: "e".into() });
+        log.0.chain.read(&claim.to_bytes().unwrap()).unwrap();
+        log
+    }
+
+    fn bind(&mut self, t_ms: Millis, records: &[Record]) -> Binding {
+        let ranges = records.chunk_by(|a, b| a.topic == b.topic).map(|same| Range {
+            topic: same[0].topic.clone(),
+            partition: 0,
+            from: same[0].offset,
+            to: same[0].offset + same.len() as i64,
+            records: same.len() as u64,
+        });
+        let binding = self.0.chain.next(t_ms, 1, ranges.collect());
+        let bytes = LogRecord::Binding(binding.clone()).to_bytes().unwrap();
+        self.0.chain.read(&bytes).unwrap();
+        binding
+    }
+}
+
+type Tick = (Millis, Vec<Said>);
+
+/// A control record or an event.
+#[derive(Clone, Debug)]
+enum Said {
+    Control(Value),
+    Event(Value),
+}
+
+fn event() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec![
+        "customer.updated",
+        "customer.merged",
+        "customer.unmerged",
+        "customer.erased",
+        "segment.entered",
+        "segment.exited",
+        "broadcast.sent",
+        "broadcast.replied",
+        "ad.clicked",
+    ]);
+    let common = (name, 0u8..40, 1u8..6, 0i64..100 * HOUR_MS, prop::option::of(0u8..3));
+    (common, 0u8..4, 0u8..3, any::<bool>()).prop_map(
+        |((name, key, customer, ago, team), other, group, is_anonymous)| {
+            let source = match name.split_once('.').unwrap().0 {
+                "customer" | "segment" => "cdp",
+                "broadcast" => "broadcast",
+                _ => "ads",
+            };
+            let mut event = json!({
+                "event_name": name, "schema_version": 1, "source_module": source, "account_id": "a",
+                "idempotency_key": format!("k{key}"), "occurred_at": T - ago,
+                "qontak_customer_id": customer.to_string(),
+                "properties": {"into": other.to_string(), "from": other.to_string(),
+                    "segment_id": "asserted", "broadcast_id": format!("b{group}"),
+                    "campaign_id": format!("c{group}"), "size": group,
+                    "phone": format!("0812345678{other}"), "city": (if group % 2 == 0 { "X" } else { "Y" })},
+            });
+            if let Some(team) = team {
+                event["team_id"] = format!("t{team}").into();
+            }
+            if is_anonymous && source != "cdp" {
+                event["qontak_customer_id"] = Value::Null;
+                let value = format!("+62812345678{other}");
+                event["identifiers"] = json!([{"type": "phone", "value": value}]);
+            }
+            event
+        },
+    )
+}
+
+fn control() -> impl Strategy<Value = Value> {
+    let segment = |id: &str, version: u8, when: Value| json!({"segments": [{"segment_id": id, "account_id": "a", "version": version, "when": when}]});
+    (0u8..9, 1u8..4).prop_map(move |(which, n)| match which {
+        0 => segment("s", n, json!({"did": "broadcast.sent", "at_least": n, "within": "70h"})),
+        1 => segment("s", n, json!({"attribute": "city", "eq": "X"})),
+        2 => segment("u", n, json!({"in_segment": "s"})),
+        // It waits for history that never comes, unless there is none.
+        3 => segment("w", n, json!({"did": "ad.clicked", "where": [{"property": "size", "gte": n}]})),
+        4 => json!({"remove_segments": [{"account_id": "a", "segment_id": "s"}]}),
+        5 => json!({"settings": {"max_customers_per_identifier": n}}),
+        6 => json!({"settings": {"block_list": ["+628123456780"], "time_zones": {"a": "Asia/Makassar"}}}),
+        7 => json!({"sources": {"ads": if n > 1 { "on" } else { "off" }}}),
+        _ => json!({"metrics": [{"metric": "m", "account_id": "a", "denominator": "broadcast.sent",
+            "numerator": "broadcast.replied", "within": "2d", "version": n}]}),
+    })
+}
+
+fn ticks() -> impl Strategy<Value = Vec<Tick>> {
+    let said =
+        prop_oneof![8 => event().prop_map(Said::Event), 1 => control().prop_map(Said::Control)];
+    let passed = prop_oneof![1i64..1_000, Just(HOUR_MS), Just(30 * HOUR_MS)];
+    prop::collection::vec((passed, prop::collection::vec(said, 0..7)), 3..14)
+}
+
+/// The records of a tick: control first, then by source, as a binding orders them.
+fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
+    let topics = ["cebe.control", "cebe.events.ads", "cebe.events.broadcast", "cebe.events.cdp"];
+    let place = |said: &Said| match said {
+        Said::Control(_) => 0,
+        Said::Event(event) => {
+            let topic = format!("cebe.events.{}", event["source_module"].as_str().unwrap());
+            topics.iter().position(|each| *each == topic).unwrap()
+        }
+    };
+    let mut placed: Vec<(usize, &Said)> = said.iter().map(|said| (place(said), said)).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    let record = |(place, said): (usize, &Said)| {
+        offsets[place] += 1;
+        let (Said::Control(json) | Said::Event(json)) = said;
+        Record {
+            topic: topics[place].into(),
+            partition: 0,
+            offset: offsets[place] - 1,
+            created_ms: T,
+            payload: json.to_string().into_bytes(),
+        }
+    };
+    placed.into_iter().map(record).collect()
+}
+
+/// So small that everything is merged all the time, in several parts.
+const TINY: Sizes =
+    Sizes { recent_bytes_min: 2_000, recent_files_max: 2, part_bytes: 1_000, keys_bytes: 1 << 20 };
+
+fn newest(store: &Store, binding: u64) -> Manifest {
+    loop {
+        let newest = Manifest::list(store, "test").unwrap().into_iter().next();
+        if let Some(manifest) = newest.filter(|manifest| manifest.binding == binding) {
+            return manifest;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::directory(&dir.path().join("snapshots")).unwrap();
+    let keeper = Keeper::start(store.clone(), "test".into(), &[], TINY).unwrap();
+    let keys = MemoryKeyIndex::default();
+    let mut control = ControlState::new();
+    let on = json!({"sources": {"cdp": "on", "broadcast": "on", "ads": "on"}});
+    control.apply(on.to_string().as_bytes()).unwrap();
+    let adapter = Adapter::new(judge(), Topics::default(), keys, control);
+    let mut first = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
+    let mut second: Option<Run<DiskKeyIndex>> = None;
+    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 4]);
+    for (number, (passed, said)) in ticks.iter().enumerate() {
+        t_ms += passed;
+        let records = records(said, &mut offsets);
+        let binding = log.bind(t_ms, &records);
+        let (published, kept) = first.tick(&binding, &records);
+        if let Some(second) = &mut second {
+            let (again, _) = second.tick(&binding, &records);
+            prop_assert_eq!(&again, &published);
+            continue;
+        }
+        keeper.keep(kept);
+        keeper.seal(SealedAt { place: log.0.clone(), adapter: first.adapter.save() });
+        let manifest = newest(&store, binding.number);
+        if number == at {
+            let mut keys = DiskKeyIndex::open(&dir.path().join("keys"), "x", 0).unwrap();
+            let topics = Topics::default();
+            let restored = restore(&store, &manifest, workers, &topics, &judge(), &mut keys);
+            let (adapter, dataflow, _) = restored.unwrap();
+            second = Some(Run { adapter: adapter.with_keys(keys), dataflow });
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_start_from_a_snapshot_goes_on_as_if_nothing_had_happened(
+        (ticks, at) in ticks().prop_flat_map(|ticks| {
+            let last = ticks.len();
+            (Just(ticks), 0..last)
+        }),
+        workers in 1usize..4,
+    ) {
+        check(&ticks, at, workers)?;
+    }
+}
