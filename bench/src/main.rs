@@ -8,6 +8,7 @@ mod giants;
 mod measure;
 mod operators;
 mod pipeline;
+mod recovery;
 mod report;
 mod single_update;
 mod wakeups;
@@ -40,6 +41,8 @@ enum Workload {
     /// From envelope bytes to numbered differences, at several sizes, batches and workers.
     #[command(after_help = pipeline::meanings())]
     Pipeline(pipeline::Options),
+    /// How long a start from a snapshot takes, and what the snapshot took to write.
+    Recovery(recovery::Options),
     /// One event, and one merge, through the whole graph after many events.
     SingleUpdate(single_update::Options),
 }
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Workload::Giants(options) => giants::run(&options),
         Workload::Operators(options) => operators::run(&options),
         Workload::Pipeline(options) => pipeline::run(&options),
+        Workload::Recovery(options) => recovery::run(&options),
         Workload::SingleUpdate(options) => single_update::run(&options),
     }
 }

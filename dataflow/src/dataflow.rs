@@ -126,6 +126,7 @@ impl Dataflow {
         let context = Context {
             plan: definitions.as_ref().map(|new| Arc::new(self.names.plan(new))),
             is_first: self.last_ms.is_none(),
+            is_restoring: self.is_restoring,
             spoken_of: match input.linking {
                 Some(_) => spoken_of(&input),
                 None => HashSet::new(),

@@ -109,6 +109,12 @@ impl DiskKeyIndex {
         self.commit(next_ordinal)
     }
 
+    /// Moves what is in memory into tables.
+    #[cfg(test)]
+    pub(super) fn flush(&self) -> Result<(), KeyIndexError> {
+        self.store.uses.rotate_memtable_and_wait().map_err(|error| self.store.failed(error))
+    }
+
     /// Whether it holds no key.
     ///
     /// # Errors
@@ -215,7 +221,19 @@ fn damage_mark(path: &Path) -> PathBuf {
 
 /// Whether the files are not what was written; else something is the matter with the machine.
 fn is_damage(error: &fjall::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    use std::io::ErrorKind::{
+        Interrupted, OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        TimedOut,
+    };
+    const OF_THE_MACHINE: [std::io::ErrorKind; 7] = [
+        Interrupted,
+        OutOfMemory,
+        PermissionDenied,
+        QuotaExceeded,
+        ReadOnlyFilesystem,
+        StorageFull,
+        TimedOut,
+    ];
     if matches!(
         error,
         fjall::Error::Locked | fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted
@@ -225,7 +243,7 @@ fn is_damage(error: &fjall::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(each) = cause {
         if let Some(error) = each.downcast_ref::<std::io::Error>() {
-            return matches!(error.kind(), InvalidData | NotFound | UnexpectedEof);
+            return !OF_THE_MACHINE.contains(&error.kind());
         }
         cause = each.source();
     }

@@ -23,7 +23,7 @@ impl Oracle {
 }
 
 fn disk(dir: &TempDir, replay_from: u64) -> DiskKeyIndex {
-    DiskKeyIndex::open(dir.path(), "lineage", replay_from).unwrap()
+    DiskKeyIndex::open(&dir.path().join("keys"), "lineage", replay_from).unwrap()
 }
 
 fn claim(index: &mut impl KeyIndex, key: u8, ordinal: u64, arrival: Millis) -> Claim {
@@ -93,20 +93,133 @@ fn another_history_or_a_replay_below_the_floor_empties_it() {
     claim(&mut index, 1, 0, 0);
     index.commit(0).unwrap();
     drop(index);
-    assert!(DiskKeyIndex::open(dir.path(), "other", 1).unwrap().is_empty().unwrap());
+    assert!(DiskKeyIndex::open(&dir.path().join("keys"), "other", 1).unwrap().is_empty().unwrap());
 }
 
 #[test]
 fn damage_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     drop(disk(&dir, 0));
-    let database = fjall::Database::builder(dir.path()).open().unwrap();
+    let database = fjall::Database::builder(dir.path().join("keys")).open().unwrap();
     let uses = database.keyspace("uses", fjall::KeyspaceCreateOptions::default).unwrap();
     uses.insert(1u128.to_be_bytes(), b"17 bytes, not 16.").unwrap();
     drop((uses, database));
     let mut index = disk(&dir, 0);
     let error = index.claim(EventKey(1), 0, 0, 100).unwrap_err();
     assert!(matches!(error, KeyIndexError::Damaged { .. }), "{error}");
+    drop(index);
+    assert!(disk(&dir, 0).is_empty().unwrap(), "it is made anew");
+}
+
+const TICK: u64 = 50;
+const KEYS: u64 = 1_000;
+
+/// An index of some keys, half of them in tables and half in the journal.
+fn written(dir: &TempDir) {
+    let mut index = disk(dir, 0);
+    for ordinal in 0..KEYS {
+        index.claim(EventKey(spread(ordinal)), ordinal, 0, 100).unwrap();
+        if (ordinal + 1) % TICK == 0 {
+            index.commit(ordinal + 1).unwrap();
+        }
+        if ordinal == KEYS / 2 {
+            index.flush().unwrap();
+        }
+    }
+    assert_eq!(index.next_ordinal(), KEYS);
+}
+
+fn spread(ordinal: u64) -> u128 {
+    u128::from(ordinal).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+}
+
+fn files(path: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, mut found): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    found.extend(folders.iter().flat_map(|folder| files(folder)));
+    found.sort();
+    found
+}
+
+/// Whatever happens to its files, an index knows up to where it is whole, or says that it is damaged and
+/// is empty the next time.
+fn check_damage(
+    what: impl Fn(&mut Vec<u8>) -> bool,
+    which: impl Fn(usize) -> usize,
+) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir().unwrap();
+    written(&dir);
+    let files = files(&dir.path().join("keys"));
+    let file = &files[which(files.len())];
+    let mut bytes = std::fs::read(file).unwrap();
+    match what(&mut bytes) {
+        true => std::fs::write(file, &bytes).unwrap(),
+        false => std::fs::remove_file(file).unwrap(),
+    }
+    for _ in 0..2 {
+        let mut index = disk(&dir, 0);
+        let whole = index.next_ordinal();
+        prop_assert!(whole <= KEYS);
+        let mut is_damaged = false;
+        // What is missing is claimed as a replay does, beginning where the index is whole.
+        for ordinal in 0..KEYS {
+            let key = EventKey(spread(ordinal));
+            match index.claim(key, KEYS + ordinal, 0, 100) {
+                Ok(Claim::Duplicate { of }) => prop_assert_eq!(of, ordinal),
+                Ok(Claim::First) => prop_assert!(ordinal >= whole, "{} of {}", ordinal, whole),
+                Err(_) => {
+                    is_damaged = true;
+                    break;
+                }
+            }
+        }
+        if !is_damaged {
+            return Ok(());
+        }
+    }
+    Err(TestCaseError::fail("damaged twice"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_damaged_is_never_believed(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        check_damage(|bytes| {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+            }
+            true
+        }, |files| which.index(files))?;
+    }
+
+    #[test]
+    fn what_is_cut_is_never_believed(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>()) {
+        check_damage(|bytes| {
+            bytes.truncate(at.index(bytes.len() + 1));
+            true
+        }, |files| which.index(files))?;
+    }
+
+    #[test]
+    fn what_is_gone_is_missed(which in any::<prop::sample::Index>()) {
+        check_damage(|_| false, |files| which.index(files))?;
+    }
+}
+
+#[test]
+fn it_is_filled_from_where_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = disk(&dir, 0);
+    let used = |ordinal| (EventKey(1), Use { ordinal, arrival_ms: ordinal as Millis });
+    index.fill([used(0), used(150)]).unwrap();
+    index.filled(200).unwrap();
+    drop(index);
+    let mut index = disk(&dir, 0);
+    assert_eq!(index.next_ordinal(), 200);
+    assert_eq!(claim(&mut index, 1, 100, 90), Claim::Duplicate { of: 0 });
+    assert_eq!(claim(&mut index, 1, 201, 201), Claim::Duplicate { of: 150 });
 }
 
 #[test]

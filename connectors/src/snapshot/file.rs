@@ -112,7 +112,7 @@ pub(super) struct FileReader {
 impl FileReader {
     /// # Errors
     /// [`Damage`].
-    pub(super) fn new(file: &[u8]) -> Result<FileReader, Damage> {
+    pub(super) fn new(file: Vec<u8>) -> Result<FileReader, Damage> {
         let (header, body) = file.split_at_checked(HEADER_BYTES).ok_or(Damage::Torn)?;
         if header[..8] != MAGIC {
             return Err(Damage::Torn);
@@ -125,6 +125,9 @@ impl FileReader {
         }
         if header[24..56] != *blake3::hash(body).as_bytes() {
             return Err(Damage::Checksum);
+        }
+        if file.as_ptr().align_offset(ALIGN) == 0 {
+            return Ok(FileReader { buffer: file, at: HEADER_BYTES });
         }
         let mut buffer: Vec<u8> = Vec::with_capacity(body.len() + ALIGN);
         let at = buffer.as_ptr().align_offset(ALIGN);

@@ -22,7 +22,7 @@ pub(super) fn to_bytes(used: &[Used]) -> Vec<u8> {
     file.finish()
 }
 
-pub(super) fn from_bytes(bytes: &[u8]) -> Result<Vec<Used>, Damage> {
+pub(super) fn from_bytes(bytes: Vec<u8>) -> Result<Vec<Used>, Damage> {
     let rows: Vec<KeyRow> = FileReader::new(bytes)?.rows()?;
     let used = |row: KeyRow| {
         let one = Use { ordinal: row.ordinal, arrival_ms: row.arrival_ms };

@@ -76,6 +76,12 @@ impl Manifest {
         self.files.all().map(|segment| &segment.name).chain([&self.standing])
     }
 
+    /// Bytes of all files of facts, and of all files of keys.
+    pub fn sizes_bytes(&self) -> (u64, u64) {
+        let sum = |files: &[Segment]| files.iter().map(|file| file.bytes).sum::<u64>();
+        (sum(&self.files.base) + sum(&self.files.recent), sum(&self.files.keys))
+    }
+
     fn read(store: &Store, name: &str) -> Result<Result<Manifest, Damage>, StoreError> {
         let read = document::read::<Manifest>(&store.get(name)?);
         Ok(read.and_then(|manifest| match manifest.layout == layout() {

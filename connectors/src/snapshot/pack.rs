@@ -80,7 +80,7 @@ impl Facts {
     ///
     /// # Errors
     /// [`Damage`]: nothing of it can be used.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Facts, Damage> {
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Facts, Damage> {
         let mut file = FileReader::new(bytes)?;
         let texts = Texts::read(&mut file)?;
         let mut from = Source { texts, values: HashMap::new() };

@@ -1,5 +1,7 @@
 //! A state from its files.
 
+use std::sync::mpsc::sync_channel;
+
 use cebe_schemas::change::Membership;
 use cebe_schemas::fact::TickInput;
 
@@ -12,7 +14,9 @@ use super::store::{Store, StoreError};
 use crate::adapter::{SavedAdapter, SavedStanding};
 
 /// So many facts are handed over at once.
-const CHUNK_ROWS: usize = 200_000;
+const PIECE_ROWS: usize = 50_000;
+/// So many pieces are read ahead.
+const AHEAD: usize = 2;
 
 /// A file that a manifest names cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +46,12 @@ impl Segment {
 
     pub(super) fn facts(&self, store: &Store) -> Result<Facts, ReadError> {
         let bytes = self.bytes("facts", store)?;
-        Facts::from_bytes(&bytes).map_err(|damage| self.damaged(damage))
+        Facts::from_bytes(bytes).map_err(|damage| self.damaged(damage))
     }
 
     pub(super) fn keys(&self, store: &Store) -> Result<Vec<Used>, ReadError> {
         let bytes = self.bytes("keys", store)?;
-        keys::from_bytes(&bytes).map_err(|damage| self.damaged(damage))
+        keys::from_bytes(bytes).map_err(|damage| self.damaged(damage))
     }
 
     fn damaged(&self, damage: Damage) -> ReadError {
@@ -62,9 +66,7 @@ pub struct Snapshot<'s> {
     /// Facts that are not handed over yet, by part.
     recent: Vec<Facts>,
     next_part: usize,
-    chunks: Vec<Facts>,
-    /// All entries and exits so far.
-    memberships: Vec<Membership>,
+    pieces: Vec<Facts>,
 }
 
 impl<'s> Snapshot<'s> {
@@ -78,8 +80,7 @@ impl<'s> Snapshot<'s> {
             recent.append(segment.facts(store)?);
         }
         let recent = recent.split(manifest.files.base.len().max(1));
-        let (chunks, memberships) = (Vec::new(), Vec::new());
-        Ok(Snapshot { store, manifest, recent, next_part: 0, chunks, memberships })
+        Ok(Snapshot { store, manifest, recent, next_part: 0, pieces: Vec::new() })
     }
 
     /// The adapter as it was.
@@ -94,15 +95,41 @@ impl<'s> Snapshot<'s> {
         Ok(SavedAdapter { standing, counters: self.manifest.counters.clone() })
     }
 
-    /// The next facts; none: these were all.
+    /// Hands all facts to `take_in`, piece by piece, and returns the entries and exits among them. The
+    /// next pieces are read meanwhile, by a thread.
     ///
     /// # Errors
-    /// A file cannot be used.
-    pub fn next_facts(&mut self) -> Result<Option<TickInput>, ReadError> {
+    /// A file cannot be used, or `take_in` fails.
+    pub fn facts<E: From<ReadError>>(
+        mut self,
+        mut take_in: impl FnMut(TickInput) -> Result<(), E>,
+    ) -> Result<Vec<Membership>, E> {
+        std::thread::scope(|scope| {
+            let (sender, pieces) = sync_channel(AHEAD);
+            scope.spawn(move || {
+                loop {
+                    let piece = self.next_piece().transpose();
+                    let is_last = !matches!(piece, Some(Ok(_)));
+                    // Nobody listens any more if taking in has failed.
+                    if piece.is_some_and(|piece| sender.send(piece).is_err()) || is_last {
+                        break;
+                    }
+                }
+            });
+            let mut memberships = Vec::new();
+            for piece in pieces {
+                let Facts { told, memberships: mut more } = piece?;
+                memberships.append(&mut more);
+                take_in(told)?;
+            }
+            Ok(memberships)
+        })
+    }
+
+    fn next_piece(&mut self) -> Result<Option<Facts>, ReadError> {
         loop {
-            if let Some(chunk) = self.chunks.pop() {
-                self.memberships.extend(chunk.memberships);
-                return Ok(Some(chunk.told));
+            if let Some(piece) = self.pieces.pop() {
+                return Ok(Some(piece));
             }
             if self.next_part == self.recent.len() {
                 return Ok(None);
@@ -114,18 +141,8 @@ impl<'s> Snapshot<'s> {
             facts.append(std::mem::take(&mut self.recent[self.next_part]));
             self.next_part += 1;
             facts.settle(true);
-            self.chunks = chunks(facts, self.recent.len());
+            self.pieces = pieces(facts, self.recent.len());
         }
-    }
-
-    /// Who belongs to which segment, after all facts have been read.
-    pub fn memberships(&self) -> &[Membership] {
-        &self.memberships
-    }
-
-    /// How much of it has been read, from 0 to 1.
-    pub fn progress(&self) -> f64 {
-        self.next_part as f64 / self.recent.len() as f64
     }
 
     /// The keys that were used from `ordinal` on.
@@ -146,10 +163,10 @@ impl<'s> Snapshot<'s> {
     }
 }
 
-/// The facts of one of `parts` in pieces that are about as large as wanted, those of one customer together.
-fn chunks(facts: Facts, parts: usize) -> Vec<Facts> {
-    let pieces = facts.len().div_ceil(CHUNK_ROWS).next_power_of_two();
-    let mut chunks = facts.split(parts * pieces);
-    chunks.retain(|chunk| !chunk.is_empty());
-    chunks
+/// The facts of one of `parts` in pieces, those of one customer together.
+fn pieces(facts: Facts, parts: usize) -> Vec<Facts> {
+    let pieces = facts.len().div_ceil(PIECE_ROWS).next_power_of_two();
+    let mut pieces = facts.split(parts * pieces);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
 }

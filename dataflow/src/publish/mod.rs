@@ -49,9 +49,10 @@ impl Updates {
         }
     }
 
-    /// Keeps what is published of a state that is given again: which identifiers are erased along, for
-    /// the adapter. What rates came to is noted in `values`.
+    /// Keeps what is told of a state that is given again: which identifiers are erased along, for the
+    /// adapter. What rates came to is noted in `values`.
     pub fn restore(&mut self, values: &mut Values) {
+        // Not what has changed by itself since a part was taken in.
         self.reasons.retain(|((answer, _), _, _)| matches!(answer, Answer::Forgotten { .. }));
         self.final_changes.clear();
         self.rates.clear();

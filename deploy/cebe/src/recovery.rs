@@ -102,22 +102,8 @@ fn restore(
     keys: &mut DiskKeyIndex,
 ) -> anyhow::Result<Restored> {
     let begin = Instant::now();
-    let mut snapshot = Snapshot::open(store, manifest)?;
-    let saved = snapshot.adapter()?;
-    let mut adapter = Adapter::restore(judge.clone(), topics.clone(), (), saved)?;
-    let mut dataflow = Dataflow::start(workers)?;
-    let mut restoring = dataflow.restore(manifest.t_ms);
-    restoring.take_in(adapter.recall_definitions())?;
-    let mut rows = 0;
-    while let Some(facts) = snapshot.next_facts()? {
-        rows += facts.events.len();
-        let erasures = facts.erasures.clone();
-        let output = restoring.take_in(facts)?;
-        adapter.recall_erased(&erasures, &output.moments);
-        tracing::debug!(progress = snapshot.progress(), "restoring");
-    }
-    let output = restoring.finish(snapshot.memberships())?;
-    adapter.recall_erased(&[], &output.moments);
+    let snapshot = Snapshot::open(store, manifest)?;
+    let mut adapter = Adapter::restore(judge.clone(), topics.clone(), (), snapshot.adapter()?)?;
     let held_until = keys.next_ordinal();
     if held_until < manifest.next_ordinal {
         tracing::info!(
@@ -130,8 +116,21 @@ fn restore(
         }
         keys.filled(manifest.next_ordinal).context("key index")?;
     }
+    let mut dataflow = Dataflow::start(workers)?;
+    let mut restoring = dataflow.restore(manifest.t_ms);
+    restoring.take_in(adapter.recall_definitions())?;
+    let mut events = 0;
+    let memberships = snapshot.facts(|facts| {
+        events += facts.events.len();
+        let erasures = facts.erasures.clone();
+        let output = restoring.take_in(facts)?;
+        adapter.recall_erased(&erasures, &output.moments);
+        anyhow::Ok(())
+    })?;
+    let output = restoring.finish(&memberships)?;
+    adapter.recall_erased(&[], &output.moments);
     let (binding, took_ms) = (manifest.binding, begin.elapsed().as_millis() as u64);
-    tracing::info!(binding, events = rows, took_ms, "restored from a snapshot");
+    tracing::info!(binding, events, took_ms, "restored from a snapshot");
     Ok((adapter, dataflow, output.next_wakeup_ms))
 }
 

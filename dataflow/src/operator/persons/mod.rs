@@ -45,6 +45,8 @@ pub struct Context {
     pub plan: Option<Arc<Plan>>,
     /// The first time of all: its definitions have always been in force.
     pub is_first: bool,
+    /// What is true has been published before.
+    pub is_restoring: bool,
     /// What links from then on, if it changes that.
     pub linking: Option<Arc<Linking>>,
     /// If it does: whoever any event is about.
@@ -59,6 +61,7 @@ impl Context {
     /// Whether any person could be concerned.
     pub fn says_something(&self) -> bool {
         self.plan.is_some()
+            || self.is_restoring
             || self.linking.is_some()
             || !self.late.is_empty()
             || !self.erased.is_empty()
@@ -83,6 +86,8 @@ impl Context {
 /// Where the differences of one logical time go.
 struct Emit<'a> {
     time: u64,
+    /// Only the weights are told.
+    is_restoring: bool,
     updates: &'a mut PersonUpdates,
     weights: &'a mut dyn FnMut(RateKey, Weight),
 }
@@ -93,7 +98,9 @@ impl Emit<'_> {
         if let Answer::Rate { rate, hit, .. } = &answer {
             (self.weights)(*rate, (diff * isize::from(*hit), diff));
         }
-        self.updates.reasons.push(((answer, cause), self.time, diff));
+        if !self.is_restoring {
+            self.updates.reasons.push(((answer, cause), self.time, diff));
+        }
     }
 }
 
@@ -167,7 +174,9 @@ pub fn persons<'s>(
                     let mut session = output.session(&capability);
                     let weights = &mut |rate, weight| session.give((rate, time, weight));
                     let updates = &mut *updates.borrow_mut();
-                    let mut emit = Emit { time, updates, weights };
+                    let is_restoring =
+                        batch.context.as_ref().is_some_and(|context| context.is_restoring);
+                    let mut emit = Emit { time, is_restoring, updates, weights };
                     persons.wake(time, &mut emit);
                     persons.take_in(time, batch, &mut emit);
                 }

@@ -132,8 +132,9 @@ impl Persons {
         }
         let shard = self.people.of(&id);
         let person = shard.entry(id).or_default();
-        let whole = !facts.is_empty();
-        let members_change = facts.first().is_some_and(|row| matches!(row.0.1, Fact::Member(_)));
+        let whole = !facts.is_empty() && !context.is_restoring;
+        let members_change =
+            whole && facts.first().is_some_and(|row| matches!(row.0.1, Fact::Member(_)));
         report_erased(person, context, emit);
         let before = person.standing(&self.plan, time, whole);
         let members = if members_change { person.members().to_vec() } else { Vec::new() };
