@@ -38,10 +38,10 @@ fn measure<K: KeyIndex>(name: &str, mut index: K, keys: u64) -> Result<K, KeyInd
             assert_eq!(claim == Claim::First, expect);
             ordinal += 1;
             if ordinal % TICK == 0 {
-                index.commit()?;
+                index.commit(ordinal)?;
             }
         }
-        index.commit()?;
+        index.commit(ordinal)?;
         Ok::<u128, KeyIndexError>(begun.elapsed().as_nanos() / u128::from(ordinal - first))
     };
     let fill = run(&mut index, &mut (0..keys), true)?;

@@ -130,6 +130,14 @@ impl AttributeValue {
         AttributeValue { json: value.to_string().into(), value }
     }
 
+    /// Reads what [`json`](AttributeValue::json) has written.
+    ///
+    /// # Errors
+    /// It is not JSON.
+    pub fn from_json(json: &str) -> Result<AttributeValue, serde_json::Error> {
+        Ok(AttributeValue { value: serde_json::from_str(json)?, json: json.into() })
+    }
+
     /// As compact JSON text.
     pub fn json(&self) -> &str {
         &self.json

@@ -39,8 +39,8 @@ impl Source {
         if let Some(value) = self.values.get(&number) {
             return Ok(Some(value.clone()));
         }
-        let value = serde_json::from_str(&json).map_err(|_| Damage::Content)?;
-        let value = Arc::new(AttributeValue::new(value));
+        let value = AttributeValue::from_json(&json).map_err(|_| Damage::Content)?;
+        let value = Arc::new(value);
         self.values.insert(number, value.clone());
         Ok(Some(value))
     }

@@ -138,9 +138,13 @@ impl<'s> Snapshot<'s> {
                 Some(segment) => segment.facts(self.store)?,
                 None => Facts::default(),
             };
-            facts.append(std::mem::take(&mut self.recent[self.next_part]));
+            let recent = std::mem::take(&mut self.recent[self.next_part]);
             self.next_part += 1;
-            facts.settle(true);
+            // A part of the base is settled.
+            if !recent.is_empty() {
+                facts.append(recent);
+                facts.settle(true);
+            }
             self.pieces = pieces(facts, self.recent.len());
         }
     }
