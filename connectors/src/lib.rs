@@ -14,12 +14,14 @@
 //! * [`history`]: what definitions look at in events that arrived before them.
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
+//! * [`fault`]: named points at which a test lets the process die.
 //! * [`replay`]: takes rejected or skipped records in again.
 
 pub mod adapter;
 pub mod binding;
 pub mod clock;
 mod fair_share;
+pub mod fault;
 pub mod history;
 pub mod kafka;
 pub mod key_index;
