@@ -45,6 +45,9 @@ pub struct Load {
 }
 
 impl Load {
+    /// Segments that are in force before the first event.
+    pub const SEGMENTS: u64 = 9;
+
     pub fn new(seed: u64) -> Load {
         let tenant = |(at, (account, share)): (usize, (&'static str, u32))| {
             let seed = seed.wrapping_mul(31).wrapping_add(at as u64);
@@ -171,6 +174,14 @@ mod tests {
     fn same_seed_same_load() {
         assert_eq!(take(1, 3_000), take(1, 3_000));
         assert_ne!(take(1, 3_000), take(2, 3_000));
+    }
+
+    #[test]
+    fn it_opens_with_what_it_says() {
+        let opening: Vec<Value> =
+            Load::opening().iter().map(|one| serde_json::from_str(&one.payload).unwrap()).collect();
+        let segments = opening[1]["segments"].as_array().unwrap().len();
+        assert_eq!(segments as u64, Load::SEGMENTS);
     }
 
     #[test]

@@ -132,6 +132,8 @@ fn live(
     world.await_ready()?;
     let brokers = &world.services.kafka_bootstrap;
     let publisher = Publisher::start(brokers, arguments.rate, Load::new(size.seed))?;
+    world.await_rows(Load::SEGMENTS, "cebe.segment_definitions")?;
+    publisher.flow();
     let faults = go_through(&mut world, &publisher, steps, size.length, screen, report);
     report.gave_up.clone_from(&world.gave_up);
     faults?;

@@ -44,8 +44,10 @@ pub struct Publisher {
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
+#[derive(Default)]
 struct Shared {
     outbox: Arc<Mutex<Outbox>>,
+    flow: AtomicBool,
     stop: AtomicBool,
     kill: AtomicBool,
 }
@@ -72,16 +74,17 @@ impl ProducerContext for Acknowledgements {
 }
 
 impl Publisher {
-    /// Publishes `rate` records of `load` a second to `brokers` until stopped.
+    /// Publishes what opens `load`, and `rate` records of it a second once they are to flow.
     pub fn start(brokers: &str, rate: u32, load: Load) -> anyhow::Result<Publisher> {
-        let shared = Arc::new(Shared {
-            outbox: Arc::default(),
-            stop: AtomicBool::new(false),
-            kill: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::default());
         let (brokers, mine) = (brokers.to_owned(), shared.clone());
         let thread = thread::spawn(move || publish(&brokers, rate, load, &mine));
         Ok(Publisher { shared, thread })
+    }
+
+    /// Lets events flow until stopped.
+    pub fn flow(&self) {
+        self.shared.flow.store(true, Ordering::Relaxed);
     }
 
     /// Kills the producer; another one goes on.
@@ -108,6 +111,9 @@ fn publish(brokers: &str, rate: u32, mut load: Load, shared: &Shared) -> anyhow:
     let mut producer = connect(brokers, shared)?;
     for record in Load::opening() {
         send_new(&producer, shared, record)?;
+    }
+    while !shared.flow.load(Ordering::Relaxed) && !shared.stop.load(Ordering::Relaxed) {
+        thread::sleep(BEAT);
     }
     let begin = Instant::now();
     let mut made = 0;

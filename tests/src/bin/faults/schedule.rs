@@ -9,15 +9,15 @@ use fastrand::Rng;
 /// The places where the engine's process can be told to die (`connectors/src/fault.rs`), and the
 /// latest passing that is soon reached under load.
 pub const POINTS: [(&str, u32); 11] = [
-    ("after_bind", 60),
-    ("mid_transaction", 60),
-    ("before_commit", 60),
-    ("after_commit", 60),
-    ("before_key_commit", 60),
-    ("mid_insert", 12),
-    ("before_frontier", 6),
-    ("after_frontier", 6),
-    ("during_replay", 40),
+    ("after_bind", 20),
+    ("mid_transaction", 20),
+    ("before_commit", 20),
+    ("after_commit", 20),
+    ("before_key_commit", 20),
+    ("mid_insert", 8),
+    ("before_frontier", 4),
+    ("after_frontier", 4),
+    ("during_replay", 8),
     ("after_claim", 1),
     ("after_takeover", 1),
 ];

@@ -178,6 +178,16 @@ impl World {
         Ok(())
     }
 
+    /// Waits until a view has so many rows.
+    pub fn await_rows(&mut self, count: u64, view: &str) -> anyhow::Result<()> {
+        let (begin, sql) = (Instant::now(), format!("SELECT count() FROM {view}"));
+        while self.number(&sql)? < count {
+            ensure!(begin.elapsed() < PATIENCE, "{view} has not got {count} rows: {sql}");
+            self.pause()?;
+        }
+        Ok(())
+    }
+
     /// Whether `/readyz` says 200.
     pub fn is_ready(&self) -> bool {
         let answer = self.engine.as_ref().map(|engine| engine.get("/readyz"));
