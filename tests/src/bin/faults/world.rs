@@ -1,6 +1,7 @@
 //! Everything that runs: Kafka, ClickHouse, a proxy before each, and the engine behind the proxies.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ impl World {
     pub fn start(folder: &Path) -> anyhow::Result<World> {
         let binary = binary()?;
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let listens = free_port()?;
+        let listens = steady_port()?;
         let kafka = Proxy::start(([127, 0, 0, 1], listens).into())?;
         let detour = Detour { listens, advertised: kafka.address().port() };
         let services = Guard::up(Options {
@@ -219,10 +220,13 @@ impl World {
 
     pub fn start_server(&self, server: Server) -> anyhow::Result<()> {
         let options = self.services.options();
-        match server {
-            Server::Kafka => cebe_dev::kafka::start(options)?,
-            Server::ClickHouse => cebe_dev::clickhouse::start(options)?,
+        let (address, former) = match server {
+            Server::Kafka => (cebe_dev::kafka::start(options)?, &self.services.kafka_bootstrap),
+            Server::ClickHouse => {
+                (cebe_dev::clickhouse::start(options)?, &self.services.clickhouse_url)
+            }
         };
+        ensure!(address == *former, "{server} was at {former} and has come back at {address}");
         Ok(())
     }
 
@@ -268,6 +272,14 @@ impl World {
         ensure!(self.gave_up.len() < 20, "the engine keeps ending by itself: {said}");
         self.start_engine(None)
     }
+}
+
+/// A free port that the system gives to no client: one that retries against a stopped Kafka could be
+/// given the very port that it connects to, and hold it.
+fn steady_port() -> anyhow::Result<u16> {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let first = 30_000 + fastrand::u16(..2_000);
+    (first..32_700).find(is_free).context("no free port below 32700")
 }
 
 /// A table that may hold no part more than this refuses rows, and is read as before.
