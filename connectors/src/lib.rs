@@ -15,12 +15,14 @@
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
 //! * [`snapshot`]: what the adapter has told the dataflow, in files: where a start begins.
+//! * [`fault`]: named points at which a test lets the process die.
 //! * [`replay`]: takes rejected or skipped records in again.
 
 pub mod adapter;
 pub mod binding;
 pub mod clock;
 mod fair_share;
+pub mod fault;
 pub mod history;
 pub mod kafka;
 pub mod key_index;

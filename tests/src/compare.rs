@@ -9,7 +9,7 @@ use crate::oracle::Views;
 use crate::system::System;
 
 /// Views and columns in which it does not show when a record was taken in.
-const COMPARED: [(&str, &[&str]); 4] = [
+pub const COMPARED: [(&str, &[&str]); 4] = [
     ("events", &["account_id", "source_module", "idempotency_key"]),
     ("identities", &["account_id", "qontak_customer_id", "customer_id"]),
     ("segment_members", &["account_id", "segment_id", "customer_id"]),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -95,17 +95,11 @@ impl System {
 
     /// As [`System::spawn_engine`], with its key index in a folder called `name`.
     pub fn spawn_engine_in(&self, name: &str) -> anyhow::Result<Engine> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let log = self.folder.path().join(format!("engine-{port}.log"));
-        let child = self
-            .command()
-            .env("CEBE_HTTP_LISTEN", format!("127.0.0.1:{port}"))
-            .env("CEBE_ENGINE_DATA_DIR", self.folder.path().join(name))
-            .arg("run")
-            .stderr(Stdio::from(File::create(&log)?))
-            .spawn()
-            .context("cebe run does not start")?;
-        Ok(Engine { child, port, log })
+        let mut command = self.command();
+        command.env("CEBE_ENGINE_DATA_DIR", self.folder.path().join(name));
+        Engine::spawn(command, port, log)
     }
 
     /// Publishes `messages`; returns when Kafka has acknowledged all of them.
@@ -159,6 +153,17 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Starts `command`, which is `cebe` with its settings, as an engine with its API at `port`.
+    pub fn spawn(mut command: Command, port: u16, log: PathBuf) -> anyhow::Result<Engine> {
+        let child = command
+            .env("CEBE_HTTP_LISTEN", format!("127.0.0.1:{port}"))
+            .arg("run")
+            .stderr(Stdio::from(File::create(&log)?))
+            .spawn()
+            .context("cebe run does not start")?;
+        Ok(Engine { child, port, log })
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;
@@ -166,10 +171,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status()?;
+        ensure!(status.success(), "kill -{name} {pid} failed");
+        Ok(())
+    }
+
     /// SIGTERM; the engine has to end by itself, successfully.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &pid]).status()?.success());
+        self.signal("TERM")?;
         let status = self.wait_exit()?;
         ensure!(status, "engine did not end successfully: {}", self.log_tail());
         Ok(())
@@ -178,6 +190,11 @@ impl Engine {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How the process ended, if it did.
+    pub fn exit_status(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// Waits until the process ends; whether it ended successfully.
@@ -220,7 +237,8 @@ impl Engine {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn log_tail(&self) -> String {
+    /// The last lines of the log.
+    pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
@@ -232,6 +250,14 @@ impl Drop for Engine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port on loopback that is free now.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Calls `attempt` until it gives something.
@@ -264,8 +290,8 @@ pub fn binary() -> anyhow::Result<PathBuf> {
         .current_dir(root)
         .status()?;
     ensure!(status.success(), "cargo build --bin cebe failed");
+    // A test is in a folder more than a program.
     let own = std::env::current_exe()?;
-    let binary = own.ancestors().nth(2).context("no target folder")?.join("cebe");
-    ensure!(binary.exists(), "{}: not built", binary.display());
-    Ok(binary)
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join("cebe"));
+    places.find(|path| path.is_file()).context("cebe is not built beside this program")
 }

@@ -30,6 +30,7 @@ use cebe_schemas::token::Keys;
 use cebe_schemas::verdict::{Judge, ValidEvent, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::fault;
 use crate::kafka::Topics;
 use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex, KeyIndexError};
@@ -229,6 +230,7 @@ impl<K: KeyIndex> Adapter<K> {
     /// # Errors
     /// The key index failed.
     pub fn commit(&mut self) -> Result<(), AdaptError> {
+        fault::point("before_key_commit");
         Ok(self.keys.commit(self.next_ordinal)?)
     }
 

@@ -16,6 +16,7 @@ use crate::binding::chain::{Chain, ChainError, Reading};
 use crate::binding::claim::{Action, Claim, ClaimError};
 use crate::binding::{Binding, LogRecord, Range};
 use crate::clock::{Clock, ClockError, SystemClock};
+use crate::fault;
 
 /// The default of [`BindingLogOptions::claim_wait`].
 pub const CLAIM_WAIT: Duration = Duration::from_millis(2_000);
@@ -99,6 +100,7 @@ impl BindingLog {
                 log.append(&LogRecord::Claim(claim), |log| log.chain().claimed() >= claimed)?;
             }
         }
+        fault::point("after_claim");
         Ok(log)
     }
 
@@ -116,7 +118,9 @@ impl BindingLog {
                 }
                 Action::TakeOver(generation) => {
                     let binding = self.next_binding(generation, Vec::new())?;
-                    return self.append_binding(binding).map(drop);
+                    self.append_binding(binding)?;
+                    fault::point("after_takeover");
+                    return Ok(());
                 }
                 Action::Nothing | Action::Answer(_) | Action::Claim(_) => return Ok(()),
             }

@@ -19,6 +19,7 @@ use super::gather::{Gather, Wanted};
 use super::latency::{Propagation, propagation};
 use super::sink::{Backoff, Sink};
 use super::{LoaderConfig, LoaderError, LoaderStatus};
+use crate::fault;
 use crate::migrate::migrate;
 
 /// Above this propagation the promise of product §8 is broken.
@@ -298,6 +299,9 @@ async fn load(sink: Arc<Sink>, batch: Batch) -> Result<Batch, LoaderError> {
         if view == View::Events {
             acknowledged_ms = Some(at_ms);
         }
+        if !inserts.is_empty() {
+            fault::point("mid_insert");
+        }
     }
     if batch.rows.contains_key(&View::Erasures) {
         sink.erase(batch.first_ms, batch.through_ms).await;
@@ -313,7 +317,9 @@ async fn load(sink: Arc<Sink>, batch: Batch) -> Result<Batch, LoaderError> {
             sink.insert_own("landing_propagation", &body).await;
         }
     }
+    fault::point("before_frontier");
     sink.insert_own("state_frontier", &frontier_body(batch.through_ms, now_ms())?).await;
+    fault::point("after_frontier");
     sink.loaded();
     Ok(Arc::unwrap_or_clone(batch))
 }

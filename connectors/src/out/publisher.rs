@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::numbered::{Difference, Numbered, compare};
 use super::progress_log::{self, ProgressError};
+use crate::fault;
 use crate::kafka::binding_log::{BindingLog, BindingLogError};
 use crate::kafka::client::{ClientError, Context, KafkaOptions, with_retries};
 
@@ -126,14 +127,18 @@ impl Publisher {
                 .timestamp(record.t_ms);
             step("publish a row", self.send(message))?;
         }
+        fault::point_after("mid_transaction", || drop(self.deliver()));
         let message = BaseRecord::<[u8], [u8]>::to(&self.kafka.topics.progress)
             .partition(0)
             .payload(progress)
             .timestamp(tick.progress.through);
         step("publish the progress", self.send(message))?;
         step("deliver the tick", self.deliver())?;
+        fault::point("before_commit");
         let timeout = self.options.transaction_timeout;
-        step("commit the tick", self.producer.commit_transaction(timeout))
+        step("commit the tick", self.producer.commit_transaction(timeout))?;
+        fault::point("after_commit");
+        Ok(())
     }
 
     /// Hands a record to the client, waiting while its queue is full.

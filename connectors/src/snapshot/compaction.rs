@@ -6,13 +6,15 @@ use super::manifest::{Files, Segment};
 use super::reading::ReadError;
 use super::store::Store;
 use super::{file, keys};
+use crate::fault;
 
 /// When files are merged, and how large they become.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Recent files are merged with the base from this size on, or from a quarter of the base on.
+    /// Recent files are merged with the base once they are a quarter of it and have this size.
     pub recent_bytes_min: u64,
-    /// More recent files are merged with each other, and so are more small key files.
+    /// More recent files are merged sooner, with each other while the base is large. So are more small
+    /// key files.
     pub recent_files_max: usize,
     /// The base is split into parts of about this size.
     pub part_bytes: u64,
@@ -49,8 +51,9 @@ impl Compaction {
     pub(super) fn due(files: &Files, sizes: &Sizes) -> Option<Compaction> {
         let bytes = |segments: &[Segment]| segments.iter().map(|each| each.bytes).sum::<u64>();
         let (base, recent) = (bytes(&files.base), bytes(&files.recent));
-        let is_large = recent >= sizes.recent_bytes_min.max(base / 4);
-        if !is_large && files.recent.len() <= sizes.recent_files_max {
+        let is_large = recent >= base / 4;
+        let is_enough = is_large && recent >= sizes.recent_bytes_min;
+        if !is_enough && files.recent.len() <= sizes.recent_files_max {
             return None;
         }
         let parts = (base + recent).div_ceil(sizes.part_bytes).next_power_of_two() as usize;
@@ -97,6 +100,7 @@ impl Compaction {
                 next_ordinal: 0,
             };
             store.put(&segment.name, bytes.into())?;
+            fault::point("mid_compaction");
             self.written.push(segment);
         }
         Ok(self.written.len() < self.parts)

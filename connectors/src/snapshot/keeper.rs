@@ -22,6 +22,7 @@ use super::manifest::{FileName, Files, KEPT, Manifest, Segment};
 use super::reading::ReadError;
 use super::store::{Store, StoreError};
 use crate::adapter::{AdaptedTick, SavedAdapter, SavedStanding};
+use crate::fault;
 use crate::kafka::log_place::LogPlace;
 use crate::key_index::Use;
 
@@ -259,6 +260,7 @@ impl Desk {
                 if pending.failures > 0 {
                     tracing::info!(location = self.store.location(), "snapshots are written again");
                 }
+                fault::point("after_manifest");
                 let manifest = self.pending.take().map(|pending| pending.manifest);
                 self.manifests.extend(manifest);
                 self.is_sealing.store(false, Ordering::Release);
@@ -333,6 +335,9 @@ impl Desk {
 
 fn write(store: &Store, files: &mut VecDeque<(FileName, PutPayload)>) -> Result<(), StoreError> {
     while let Some((name, payload)) = files.front() {
+        if files.len() == 1 {
+            fault::point("before_manifest");
+        }
         store.put(name, payload.clone())?;
         files.pop_front();
     }

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use cebe_connectors::loader::{self, Loader, LoaderConfig};
+use cebe_dev::proxy::{Mode, Proxy};
 use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::View;
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::engine::{Engine, Publisher, Tick, Truth};
-use crate::proxy::{Mode, Proxy};
 use crate::services::{Place, Services};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -273,16 +273,16 @@ fn part(tick: &Tick, keep: impl Fn(usize) -> bool) -> Tick {
 pub async fn server_that_misbehaves_loses_nothing(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "faults")?;
     let (mut engine, publisher) = (Engine::new(6), Publisher::new(&services.kafka, &place.prefix)?);
-    let proxy = Proxy::start(&services.url).await?;
+    let proxy = Proxy::start(services.url.trim_start_matches("http://").parse()?)?;
     proxy.set(Mode::Refuse);
     let config = LoaderConfig {
         insert_interval: Duration::from_millis(20),
         insert_timeout: Duration::from_secs(2),
-        ..place.loader(&proxy.url)
+        ..place.loader(&format!("http://{}", proxy.address()))
     };
     let mut running = Running::start(config)?;
-    let faults = [Mode::Refuse, Mode::LoseAnswers, Mode::CutRequests, Mode::Slow];
-    for fault in faults.into_iter().cycle().take(12) {
+    let faults = [Mode::Refuse, Mode::LoseAnswers, Mode::CutRequests, Mode::CutAnswers, Mode::Slow];
+    for fault in faults.into_iter().cycle().take(15) {
         proxy.set(fault);
         let before = proxy.harmed();
         publish(&publisher, &mut engine, 3, 30)?;
@@ -300,7 +300,7 @@ pub async fn server_that_misbehaves_loses_nothing(services: &Services) -> anyhow
     }
     running.until(engine.t_ms).await?;
     check(&place, &engine.truth, engine.t_ms).await?;
-    ensure!(proxy.harmed() >= 12);
+    ensure!(proxy.harmed() >= 15);
     place.drop_database().await
 }
 

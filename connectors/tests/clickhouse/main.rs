@@ -7,7 +7,6 @@ mod fuzz;
 mod loading;
 mod migrating;
 mod people;
-mod proxy;
 mod replaying;
 mod services;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::Binding;
+use cebe_connectors::fault;
 use cebe_connectors::history::HistoryReader;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
 use cebe_connectors::kafka::log_place::LogPlace;
@@ -112,6 +113,7 @@ impl Engine {
             // A tick through `last` that is not there is older than the topic's retention.
             let was_published = binding.number <= last;
             let (tick, kept) = self.tick(&binding, !was_published)?;
+            fault::point("during_replay");
             match published.of(binding.number)? {
                 Some(progress) => compare(&progress, &tick.progress)?,
                 None if was_published => {}
@@ -154,6 +156,7 @@ impl Engine {
             }
             last = Instant::now();
             let binding = self.log.bind(ranges)?;
+            fault::point("after_bind");
             let (tick, kept) = self.tick(&binding, true)?;
             self.publish(&tick)?;
             self.adapter.commit()?;

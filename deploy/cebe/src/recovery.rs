@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::LOGIC_VERSION;
+use cebe_connectors::fault;
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::{KafkaOptions, Topics};
 use cebe_connectors::key_index::disk::DiskKeyIndex;
@@ -122,6 +123,7 @@ fn restore(
     let mut events = 0;
     let memberships = snapshot.facts(|facts| {
         events += facts.events.len();
+        fault::point("during_restore");
         let erasures = facts.erasures.clone();
         let output = restoring.take_in(facts)?;
         adapter.recall_erased(&erasures, &output.moments);

@@ -127,7 +127,7 @@ impl Server for ClickHouse {
         Ok(Self { library: library.join("libchdb.so"), launcher: launcher.join("launcher") })
     }
 
-    fn prepare(&self, home: &Home, [http, tcp]: Ports) -> Result<Command> {
+    fn prepare(&self, _: &Options, home: &Home, [http, tcp]: Ports) -> Result<Command> {
         let config = CONFIG
             .replace("{{http_port}}", &http.to_string())
             .replace("{{tcp_port}}", &tcp.to_string());

@@ -19,7 +19,7 @@ use crate::{
     cache,
     error::{AtPath, Result, ServicesError},
     home::Home,
-    options::Options,
+    options::{Detour, Options},
     ports::Ports,
     prerequisites,
     process::run,
@@ -95,10 +95,18 @@ impl Server for Kafka {
         Ok(Self { jars })
     }
 
-    fn prepare(&self, home: &Home, [broker, controller]: Ports) -> Result<Command> {
+    fn prepare(
+        &self,
+        options: &Options,
+        home: &Home,
+        [broker, controller]: Ports,
+    ) -> Result<Command> {
+        let (listener, advertised) = options.kafka_detour.map_or_else(Default::default, detour);
         let properties = PROPERTIES
             .replace("{{broker_port}}", &broker.to_string())
-            .replace("{{controller_port}}", &controller.to_string());
+            .replace("{{controller_port}}", &controller.to_string())
+            .replace("{{detour_listener}}", &listener)
+            .replace("{{detour_advertised}}", &advertised);
         home.write("server.properties", &properties)?;
         home.write("log4j2.properties", LOGGING)?;
         if !home.data().join("meta.properties").exists() {
@@ -120,6 +128,12 @@ impl Server for Kafka {
     fn address(ports: Ports) -> String {
         format!("127.0.0.1:{}", ports[0])
     }
+}
+
+/// What a detour adds to the listeners, and to those that are advertised.
+fn detour(Detour { listens, advertised }: Detour) -> (String, String) {
+    let listener = |port: u16| format!(",DETOUR://127.0.0.1:{port}");
+    (listener(listens), listener(advertised))
 }
 
 impl Kafka {

@@ -12,6 +12,7 @@
 //! | `home` | the directory of a server and what is remembered in it |
 //! | `process`, `ports` | processes that outlive their starter; free ports |
 //! | `cache`, `prerequisites` | downloads laid down whole; the programs that they need |
+//! | [`proxy`] | a connection that breaks on demand, for tests |
 //! | [`demo`] | a believable stream, the engine, and what comes out, live |
 //! | [`options`], [`progress`], [`error`] | what is asked, what is going on, what went wrong |
 
@@ -26,12 +27,13 @@ mod ports;
 mod prerequisites;
 mod process;
 pub mod progress;
+pub mod proxy;
 mod server;
 pub mod services;
 pub mod topics;
 
 pub use error::ServicesError;
-pub use options::Options;
+pub use options::{Detour, Options};
 pub use progress::Progress;
 pub use server::ServerStatus;
 pub use services::{Guard, Services, Status, down, purge, status, up};

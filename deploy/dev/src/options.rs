@@ -17,12 +17,25 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// Where to say what is going on.
     pub progress: Progress,
+    /// A further way into Kafka, which leads through a proxy.
+    pub kafka_detour: Option<Detour>,
+}
+
+/// A Kafka client goes where the broker tells it to, so that a proxy before the bootstrap address
+/// alone is soon bypassed. Here the broker listens on a port more and tells those who come in by it
+/// to come back by another one: the proxy's.
+#[derive(Clone, Copy, Debug)]
+pub struct Detour {
+    /// The broker's port on loopback, which only the proxy connects to.
+    pub listens: u16,
+    /// The proxy's port on loopback.
+    pub advertised: u16,
 }
 
 impl Options {
     /// A pair in a directory of its own, silent.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), cache: None, progress: Progress::silent() }
+        Self { dir: dir.into(), cache: None, progress: Progress::silent(), kafka_detour: None }
     }
 
     /// The pair of this checkout: in `.dev` at the root of the workspace, found from the current

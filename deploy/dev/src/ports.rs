@@ -4,7 +4,12 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, TcpListener},
     ops::RangeInclusive,
+    thread,
+    time::{Duration, Instant},
 };
+
+const RELEASE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(20);
 
 /// The ports of a server: the one its clients are told, and a second one.
 pub(crate) type Ports = [u16; 2];
@@ -14,7 +19,20 @@ pub(crate) type Ports = [u16; 2];
 /// Ranges lie below the ephemeral ports: there, a client that retries against a stopped server can
 /// be given the very port that it connects to, and then holds it.
 pub(crate) fn choose(remembered: Option<Ports>, range: &RangeInclusive<u16>) -> Option<Ports> {
-    remembered.filter(are_free).or_else(|| find(range))
+    remembered.filter(become_free).or_else(|| find(range))
+}
+
+/// Whether nobody listens on any of them, at once or soon: a process that was killed holds its ports
+/// until the last of its threads is gone.
+fn become_free(ports: &Ports) -> bool {
+    let begun = Instant::now();
+    while !are_free(ports) {
+        if begun.elapsed() > RELEASE {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+    true
 }
 
 /// Whether nobody listens on any of them.
@@ -56,6 +74,19 @@ mod tests {
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports[1])).unwrap();
         let others = choose(Some(ports), &RANGE).unwrap();
         assert!(!others.contains(&ports[1]));
+    }
+
+    #[test]
+    fn remembered_ports_are_waited_for() {
+        let ports = choose(None, &RANGE).unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports[1])).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(RELEASE / 4);
+                drop(taken);
+            });
+            assert_eq!(choose(Some(ports), &RANGE), Some(ports));
+        });
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) trait Server {
         Self: Sized;
 
     /// Writes its configuration and gives the command that runs it.
-    fn prepare(&self, home: &Home, ports: Ports) -> Result<Command>;
+    fn prepare(&self, options: &Options, home: &Home, ports: Ports) -> Result<Command>;
 
     /// Whether it answers its clients.
     fn answers(ports: Ports, patience: Duration) -> bool;
@@ -85,7 +85,7 @@ pub(crate) fn start<S: Server>(options: &Options) -> Result<Ports> {
     let server = S::install(&options.cache()?, &step)?;
     step.say("starting");
     let begun = Instant::now();
-    let ports = launch_on_free_ports(&server, &home)?;
+    let ports = launch_on_free_ports(&server, options, &home)?;
     let seconds = begun.elapsed().as_secs_f32();
     step.done(&format!("answers at {} after {seconds:.1} s", S::address(ports)));
     Ok(ports)
@@ -145,14 +145,14 @@ fn adopt<S: Server>(home: &Home, step: &Step) -> Result<Option<Ports>> {
     }
 }
 
-fn launch_on_free_ports<S: Server>(server: &S, home: &Home) -> Result<Ports> {
+fn launch_on_free_ports<S: Server>(server: &S, options: &Options, home: &Home) -> Result<Ports> {
     let range = S::PORT_RANGE;
     let (from, to) = (*range.start(), *range.end());
     let mut attempt = 1;
     loop {
         let ports = ports::choose(home.state()?.ports, &range);
         let ports = ports.ok_or(ServicesError::Ports { service: S::NAME, from, to })?;
-        match launch(server, home, ports) {
+        match launch(server, options, home, ports) {
             // Somebody took a port between the look and the start.
             Err(ServicesError::Ended { .. })
                 if attempt < PORT_ATTEMPTS && !ports::are_free(&ports) =>
@@ -164,8 +164,8 @@ fn launch_on_free_ports<S: Server>(server: &S, home: &Home) -> Result<Ports> {
     }
 }
 
-fn launch<S: Server>(server: &S, home: &Home, ports: Ports) -> Result<()> {
-    let mut command = server.prepare(home, ports)?;
+fn launch<S: Server>(server: &S, options: &Options, home: &Home, ports: Ports) -> Result<()> {
+    let mut command = server.prepare(options, home, ports)?;
     command.current_dir(home.dir());
     let process = spawn_detached(command, &home.output())?;
     home.remember(State { ports: Some(ports), process: Some(process) })?;

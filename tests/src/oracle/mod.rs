@@ -4,7 +4,7 @@
 //!
 //! * `value`: times, durations and identifiers as the contract reads them (product §9.1, §9.2).
 //! * `control`: flags, definitions and settings in force.
-//! * `judge`: verdicts and dedup.
+//! * `judge`: verdicts and dedup. `verdicts`: the same for one record after the other.
 //! * `people`: what survives erasures, and who is who.
 //! * `clause`, `metric`: segments and rates of one person.
 //! * `history`: changes between neighbouring answers, with their causes.
@@ -19,6 +19,7 @@ mod judge;
 mod metric;
 mod people;
 mod value;
+mod verdicts;
 mod views;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ use control::Control;
 pub use differences::differences;
 use history::History;
 use judge::{Judge, Outcome};
+pub use verdicts::{Verdict, Verdicts};
 pub use views::Views;
 
 /// Everything that is known at one logical time.

@@ -1,4 +1,3 @@
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +5,7 @@ use anyhow::{Context, ensure};
 use cebe_dev::demo::{Message, Stream};
 use cebe_tests::compare::{first_difference, verdicts};
 use cebe_tests::oracle::{Views, evaluate};
-use cebe_tests::system::{Engine, System, eventually};
+use cebe_tests::system::{System, eventually};
 use serde_json::{Value, json};
 
 const SOURCES: [&str; 3] = ["cdp", "broadcast", "ads"];
@@ -269,7 +268,7 @@ pub fn second_engine_is_refused(system: &System) -> anyhow::Result<()> {
 pub fn frozen_engine_is_fenced(system: &System) -> anyhow::Result<()> {
     let mut frozen = system.engine()?;
     sources_on(system)?;
-    signal(&frozen, "-STOP")?;
+    frozen.signal("STOP")?;
     // On another machine: the frozen one still holds its key index.
     let mut second = system.spawn_engine_in("elsewhere")?;
     second.wait_ready()?;
@@ -281,7 +280,7 @@ pub fn frozen_engine_is_fenced(system: &System) -> anyhow::Result<()> {
         .collect()
     };
     system.publish(&events(0..50))?;
-    signal(&frozen, "-CONT")?;
+    frozen.signal("CONT")?;
     system.publish(&events(50..100))?;
     ensure!(!frozen.wait_exit()?, "the frozen engine ended successfully");
     let log = frozen.log();
@@ -291,12 +290,6 @@ pub fn frozen_engine_is_fenced(system: &System) -> anyhow::Result<()> {
     ensure!(system.number(rows)? == 100);
     verdicts(system)?;
     second.stop()
-}
-
-fn signal(engine: &Engine, signal: &str) -> anyhow::Result<()> {
-    let status = Command::new("kill").args([signal, &engine.pid().to_string()]).status()?;
-    ensure!(status.success(), "kill {signal} failed");
-    Ok(())
 }
 
 /// `cebe verify` reports a row that no input gives, a row that is gone, and the feed as untouched.
