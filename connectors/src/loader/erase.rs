@@ -4,8 +4,9 @@
 /// takes the logical times `from` and `through` of the erasures.
 pub(crate) const STATEMENTS: [&str; 2] = [OF_CUSTOMERS, OF_IDENTIFIERS];
 
-/// `landing_events` replaces a row by the one inserted last of the same version. Only columns that
-/// say what an event is, and where it stands, are kept.
+/// `landing_events` keeps the latest version of a row. An emptied one is a millisecond later than the
+/// first: it stays, also when a loader that was frozen inserts that one again. Only columns that say
+/// what an event is, and where it stands, are kept.
 macro_rules! emptied {
     ($from:literal) => {
         concat!(
@@ -15,7 +16,8 @@ macro_rules! emptied {
              offset, logical_time, ordinal, seq) \
              SELECT account_id, team_id, source_module, event_name, schema_version, \
              idempotency_key, qontak_customer_id, occurred_at, received_at, published_at, \
-             ingested_at, '{}', '', [], topic, partition, offset, logical_time, ordinal, seq ",
+             ingested_at, '{}', '', [], topic, partition, offset, \
+             logical_time + toIntervalMillisecond(1), ordinal, seq ",
             $from
         )
     };
