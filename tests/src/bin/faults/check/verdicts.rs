@@ -15,6 +15,8 @@ pub struct Expected {
     accepted: Vec<String>,
     rejected: Vec<String>,
     skipped: Vec<String>,
+    /// Accepted events, by source.
+    sources: BTreeMap<String, u64>,
     /// By topic and partition: read, accepted, duplicate, rejected, skipped.
     ledger: BTreeMap<(String, i32), [u64; 5]>,
 }
@@ -45,6 +47,7 @@ impl Expected {
                 counts[1] += 1;
                 let row = json!([topic, partition, offset, account, source, key]);
                 self.accepted.push(row.to_string());
+                *self.sources.entry(source).or_default() += 1;
             }
             Verdict::Duplicate => counts[2] += 1,
             Verdict::Rejected(reason) => {
@@ -79,11 +82,13 @@ impl Expected {
         let ledger = self.ledger.into_iter().map(|((topic, partition), [a, b, c, d, e])| {
             json!([topic, partition, a, b, c, d, e, 0]).to_string()
         });
+        let sources = self.sources.into_iter().map(|source| json!(source).to_string());
         Ok(vec![
             Check::of("view events").rows(self.accepted, texts(EVENTS)?),
             Check::of("view rejected_events").rows(self.rejected, texts(REJECTED)?),
             Check::of("view skipped_ranges").rows(self.skipped, texts(SKIPPED)?),
             Check::of("view ingest_ledger").rows(ledger, texts(LEDGER)?),
+            Check::of("view propagation").rows(sources, texts(PROPAGATION)?),
         ])
     }
 }
@@ -96,6 +101,9 @@ const SKIPPED: &str = "SELECT topic, partition, \
                        FROM cebe.skipped_ranges";
 const LEDGER: &str = "SELECT topic, partition, records_read, accepted, duplicate, rejected, skipped, \
                       difference FROM cebe.ingest_ledger WHERE startsWith(topic, 'cebe.events.')";
+
+const PROPAGATION: &str =
+    "SELECT source_module, sum(events) FROM cebe.propagation GROUP BY source_module";
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +139,7 @@ mod tests {
                 EVENTS => vec![json!(["cebe.events.cdp", 0, 1, "a", "cdp", "k"])],
                 REJECTED => vec![json!(["cebe.events.cdp", 0, 3, "malformed_json"])],
                 SKIPPED => vec![json!(["cebe.events.cdp", 0, 0])],
+                PROPAGATION => vec![json!(["cdp", 1])],
                 _ => vec![json!(["cebe.events.cdp", 0, 4, 1, 1, 1, 1, 0])],
             };
             doctor(sql, &mut rows);
@@ -142,12 +151,12 @@ mod tests {
 
     #[test]
     fn right_views_are_right() {
-        assert_eq!(compare(|_, _| {}), [[0; 3]; 4]);
+        assert_eq!(compare(|_, _| {}), [[0; 3]; 5]);
     }
 
     #[test]
     fn a_row_lost_doubled_or_invented_is_seen_in_every_view() {
-        for (at, view) in [EVENTS, REJECTED, SKIPPED, LEDGER].into_iter().enumerate() {
+        for (at, view) in [EVENTS, REJECTED, SKIPPED, LEDGER, PROPAGATION].into_iter().enumerate() {
             let only = |change: fn(&mut Vec<Value>)| {
                 let doctor = move |sql: &str, rows: &mut Vec<Value>| {
                     if sql == view {
