@@ -82,15 +82,29 @@ impl Expected {
         let ledger = self.ledger.into_iter().map(|((topic, partition), [a, b, c, d, e])| {
             json!([topic, partition, a, b, c, d, e, 0]).to_string()
         });
-        let sources = self.sources.into_iter().map(|source| json!(source).to_string());
         Ok(vec![
             Check::of("view events").rows(self.accepted, texts(EVENTS)?),
             Check::of("view rejected_events").rows(self.rejected, texts(REJECTED)?),
             Check::of("view skipped_ranges").rows(self.skipped, texts(SKIPPED)?),
             Check::of("view ingest_ledger").rows(ledger, texts(LEDGER)?),
-            Check::of("view propagation").rows(sources, texts(PROPAGATION)?),
+            propagation(&self.sources, &rows(PROPAGATION)?),
         ])
     }
+}
+
+/// No event goes unmeasured. A loader that was frozen may have its last batches measured twice: they are
+/// told by their first tick, and another loader groups ticks differently.
+fn propagation(sources: &BTreeMap<String, u64>, found: &[Value]) -> Check {
+    let mut check = Check::of("view propagation");
+    for (source, accepted) in sources {
+        check.compared += accepted;
+        let row = found.iter().find(|row| row[0] == **source);
+        let measured = row.and_then(|row| row[1].as_u64()).unwrap_or_default();
+        if measured < *accepted {
+            check.lost(format!("{source}: {measured} of {accepted} events are measured"));
+        }
+    }
+    check
 }
 
 const EVENTS: &str = "SELECT topic, partition, offset, account_id, source_module, idempotency_key \
@@ -156,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_row_lost_doubled_or_invented_is_seen_in_every_view() {
-        for (at, view) in [EVENTS, REJECTED, SKIPPED, LEDGER, PROPAGATION].into_iter().enumerate() {
+        for (at, view) in [EVENTS, REJECTED, SKIPPED, LEDGER].into_iter().enumerate() {
             let only = |change: fn(&mut Vec<Value>)| {
                 let doctor = move |sql: &str, rows: &mut Vec<Value>| {
                     if sql == view {
@@ -169,6 +183,19 @@ mod tests {
             assert_eq!(only(|rows| rows.push(rows[0].clone())), [0, 1, 0], "{view}");
             assert_eq!(only(|rows| rows.push(json!(["cebe.events.cdp", 9]))), [0, 0, 1], "{view}");
         }
+    }
+
+    #[test]
+    fn an_event_that_is_not_measured_is_seen() {
+        let measured = |events: u64| {
+            compare(move |sql, rows| {
+                if sql == PROPAGATION {
+                    rows[0][1] = json!(events);
+                }
+            })[4]
+        };
+        assert_eq!(measured(2), [0, 0, 0]);
+        assert_eq!(measured(0), [1, 0, 0]);
     }
 
     #[test]
