@@ -10,7 +10,7 @@ use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::Binding;
 use cebe_connectors::fault;
 use cebe_connectors::history::HistoryReader;
-use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
+use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError, BindingLogOptions};
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
@@ -39,6 +39,8 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const TICK_BYTES_MAX: usize = 16 << 20;
 /// How long Kafka may take to create topics.
 const CREATE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for a clock that has jumped to be set right, each time.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// A replay says how far it is this often.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
@@ -60,8 +62,8 @@ pub struct Engine {
 
 impl Engine {
     /// Takes over the log of bindings, or finds that another engine is running; then takes in the newest
-    /// snapshot.
-    pub fn start(config: Config, clerk: Clerk) -> anyhow::Result<Engine> {
+    /// snapshot. `accept_loss`: records that were deleted before they were read are given up.
+    pub fn start(config: Config, clerk: Clerk, accept_loss: bool) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
         let mut snapshots = Snapshots::find(&config, &kafka)?;
@@ -82,7 +84,8 @@ impl Engine {
         let Snapshots { store, rests_on, manifests } = snapshots;
         let keeping =
             Keeping::new(Keeper::start(store, rests_on, &manifests, Sizes::default())?, &config);
-        let source = Source::open(&kafka, SourceOptions::default())?;
+        let source =
+            Source::open(&kafka, SourceOptions { accept_loss, ..SourceOptions::default() })?;
         Ok(Engine {
             config,
             log,
@@ -155,7 +158,14 @@ impl Engine {
                 continue;
             }
             last = Instant::now();
-            let binding = self.log.bind(ranges)?;
+            let binding = match self.log.bind(ranges) {
+                Err(BindingLogError::Clock(error)) => {
+                    tracing::error!(%error, "waiting");
+                    std::thread::sleep(CLOCK_PATIENCE);
+                    continue;
+                }
+                bound => bound?,
+            };
             fault::point("after_bind");
             let (tick, kept) = self.tick(&binding, true)?;
             self.publish(&tick)?;

@@ -7,6 +7,7 @@ mod cases;
 mod define;
 mod desk;
 mod erase;
+mod recovery;
 mod replay;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 16] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -30,6 +31,13 @@ const CASES: [(&str, Case); 13] = [
     ("second_engine_is_refused", cases::second_engine_is_refused),
     ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),
     ("verify_finds_a_tampered_row", cases::verify_finds_a_tampered_row),
+    ("a_start_begins_at_the_newest_snapshot", recovery::a_start_begins_at_the_newest_snapshot),
+    ("damaged_files_are_made_anew", recovery::damaged_files_are_made_anew),
+    // The last: nobody can verify what is gone.
+    (
+        "what_is_cut_under_a_stopped_engine_is_missed",
+        recovery::what_is_cut_under_a_stopped_engine_is_missed,
+    ),
 ];
 
 fn main() {

@@ -24,9 +24,14 @@ use crate::logging;
 const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Go on although Kafka has deleted records before they were read. Each range is named in the log,
+    /// and counts as nothing: the ledger tells of records that were read.
+    #[arg(long)]
+    accept_loss: bool,
+}
 
-pub fn run(config: Config, _: Args) -> anyhow::Result<ExitCode> {
+pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let telemetry = telemetry::install().context("metrics cannot be recorded")?;
     let health = Health::starting(&["engine", "loader"]);
@@ -44,7 +49,7 @@ pub fn run(config: Config, _: Args) -> anyhow::Result<ExitCode> {
     tracing::info!(address = %listener.local_addr()?, "http api listens");
 
     let (shutdown, stopping) = watch::channel(false);
-    let parts = Parts::start(&config, &health, inquiries, stopping.clone())?;
+    let parts = Parts::start(&config, &args, &health, inquiries, stopping.clone())?;
     let outcome = runtime.block_on(async {
         let mut stop = stopping.clone();
         let server = tokio::spawn(serve(listener, app(state), async move {
@@ -76,6 +81,7 @@ struct Parts {
 impl Parts {
     fn start(
         config: &Config,
+        args: &Args,
         health: &Health,
         inquiries: Inquiries,
         stopping: watch::Receiver<bool>,
@@ -88,9 +94,11 @@ impl Parts {
         let loader = loader::run(loader, stopping)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (config, stopped, health) = (config.clone(), stop.clone(), health.clone());
-        let engine = std::thread::Builder::new()
-            .name("cebe-engine".into())
-            .spawn(move || run_engine(config, Clerk::new(inquiries), &stopped, &health))?;
+        let accept_loss = args.accept_loss;
+        let engine = std::thread::Builder::new().name("cebe-engine".into()).spawn(move || {
+            let clerk = Clerk::new(inquiries);
+            run_engine(Engine::start(config, clerk, accept_loss)?, &stopped, &health)
+        })?;
         Ok(Parts { stop, engine, loader })
     }
 
@@ -114,13 +122,7 @@ impl Parts {
     }
 }
 
-fn run_engine(
-    config: Config,
-    clerk: Clerk,
-    stop: &AtomicBool,
-    health: &Health,
-) -> anyhow::Result<()> {
-    let mut engine = Engine::start(config, clerk)?;
+fn run_engine(mut engine: Engine, stop: &AtomicBool, health: &Health) -> anyhow::Result<()> {
     health.set("engine", Err("replaying".into()));
     engine.replay(stop)?;
     health.set("engine", Ok(()));
