@@ -65,6 +65,8 @@ enum Command {
     Explain(command::explain::Args),
     /// Compare every table and every feed with what the bound input gives, evaluated again.
     Verify(command::verify::Args),
+    /// List the snapshots that a start could begin with, newest first, and check every file of them.
+    Snapshots(command::snapshots::Args),
     /// Print the settings in force, secrets left out.
     Config,
 }
@@ -94,6 +96,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => command::eval::run(&config, &args),
         Command::Explain(args) => command::explain::run(&config, &args),
         Command::Verify(args) => command::verify::run(&config, &args),
+        Command::Snapshots(args) => command::snapshots::run(&config, &args),
         Command::Config => {
             print!("{}", config.without_secrets()?);
             Ok(ExitCode::SUCCESS)

@@ -38,7 +38,7 @@ impl Snapshots {
     /// Looks for them.
     pub fn find(config: &Config, kafka: &KafkaOptions) -> anyhow::Result<Snapshots> {
         let store = Store::directory(&config.snapshot_dir())?;
-        let rests_on = config.keys()?.record_hash(b"snapshots");
+        let rests_on = rests_on(config)?;
         let mut manifests = Vec::new();
         for manifest in Manifest::list(&store, &rests_on)? {
             if manifest.place.is_in_log(kafka)? {
@@ -90,6 +90,11 @@ impl Snapshots {
             next_wakeup_ms: None,
         })
     }
+}
+
+/// What facts rest on beside the log: tells one set of token keys from another.
+pub fn rests_on(config: &Config) -> anyhow::Result<String> {
+    Ok(config.keys()?.record_hash(b"snapshots"))
 }
 
 type Restored = (Adapter<()>, Dataflow, Option<Millis>);

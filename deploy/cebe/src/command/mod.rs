@@ -13,6 +13,7 @@ pub mod run;
 pub mod schema;
 pub mod segment;
 pub mod settings;
+pub mod snapshots;
 pub mod source;
 pub mod verify;
 
