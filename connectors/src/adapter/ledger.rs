@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cebe_schemas::row::{LedgerRow, Row};
 use cebe_schemas::time::Millis;
+use serde::{Deserialize, Serialize};
 
 use crate::kafka::source::Record;
 
@@ -18,15 +19,16 @@ pub(super) enum Outcome {
 
 /// Since the first binding. Reading and deciding are counted apart: if a path forgot a record, the
 /// difference would show.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ledger {
     /// Sorted by topic and partition.
     partitions: Vec<Partition>,
     /// The place of the last record: the next is mostly of the same partition.
+    #[serde(skip)]
     last: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Partition {
     topic: Arc<str>,
     number: i32,
@@ -36,8 +38,10 @@ struct Partition {
     rejected: u64,
     skipped: u64,
     /// Of this tick.
+    #[serde(skip)]
     skipped_ranges: Vec<(i64, i64)>,
     /// In this tick.
+    #[serde(skip)]
     touched: bool,
 }
 

@@ -11,6 +11,7 @@ mod control;
 mod erased;
 mod facts;
 mod ledger;
+mod reconciliation;
 mod rows;
 mod tally;
 mod waiting;
@@ -35,6 +36,7 @@ use announced::Announced;
 use erased::Erased;
 pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
+use reconciliation::Reconciliation;
 pub use tally::{Duplicate, Tally};
 pub use waiting::Backlog;
 use waiting::Waiting;
@@ -55,8 +57,8 @@ pub enum AdaptError {
 pub struct AdaptedTick {
     /// For the dataflow.
     pub input: TickInput,
-    /// Accepted events, rejected records, definitions that changed, and the ledger of every partition
-    /// that was read.
+    /// Accepted events, rejected records, definitions that changed, the ledger of every partition that
+    /// was read, and each hour of a source that was counted.
     pub rows: Vec<Row>,
     /// For logs and metrics.
     pub tally: Tally,
@@ -91,6 +93,7 @@ pub struct Adapter<K> {
     accepted: BTreeSet<EventType>,
     erased: Erased,
     ledger: Ledger,
+    reconciliation: Reconciliation,
 }
 
 impl<K: KeyIndex> Adapter<K> {
@@ -109,6 +112,7 @@ impl<K: KeyIndex> Adapter<K> {
             accepted: BTreeSet::new(),
             erased: Erased::default(),
             ledger: Ledger::default(),
+            reconciliation: Reconciliation::default(),
         }
     }
 
@@ -149,6 +153,7 @@ impl<K: KeyIndex> Adapter<K> {
                 created_ms => created_ms.min(t_ms),
             },
         };
+        self.reconciliation.advance(t_ms);
         let (mut history, mut events) = (Vec::new(), Vec::new());
         for (at, record) in records.iter().enumerate() {
             match &*record.topic {
@@ -156,6 +161,9 @@ impl<K: KeyIndex> Adapter<K> {
                     self.take_control(record, place(record, at), first_ordinal, &mut tick);
                 }
                 topic if topic == self.topics.history => history.push(record),
+                topic if topic == self.topics.counts => {
+                    self.take_count(record, &place(record, at), &mut tick);
+                }
                 _ => events.push((at, record)),
             }
         }
@@ -167,6 +175,7 @@ impl<K: KeyIndex> Adapter<K> {
             self.take_in(record, &place(record, at), &mut tick)?;
         }
         self.ledger.rows(t_ms, &mut tick.rows);
+        self.reconciliation.rows(t_ms, &mut tick.rows);
         self.last_ms = t_ms;
         Ok(tick)
     }
@@ -211,6 +220,7 @@ impl<K: KeyIndex> Adapter<K> {
             .source_module(&record.topic)
             .ok_or_else(|| AdaptError::UnknownTopic(record.topic.clone()))?;
         self.ledger.read(record);
+        self.reconciliation.read(source, record.created_ms, placed.t_ms);
         let verdict = self.judge.judge(source, &record.payload, &self.control, placed.t_ms);
         let outcome = match verdict {
             Verdict::Skipped => {
