@@ -107,7 +107,11 @@ impl Tables<'_> {
         Ok(comparison)
     }
 
-    fn rows(&self, sql: &str) -> anyhow::Result<Rows<'_>> {
+    /// Asks; `cebe.` has to stand for the database already.
+    ///
+    /// # Errors
+    /// ClickHouse refuses.
+    pub fn rows(&self, sql: &str) -> anyhow::Result<Rows<'_>> {
         let query = self
             .client
             .query(&sql.replace('?', "??"))
@@ -119,7 +123,7 @@ impl Tables<'_> {
 }
 
 /// The rows of a query, one at a time.
-struct Rows<'c> {
+pub struct Rows<'c> {
     runtime: &'c Runtime,
     cursor: BytesCursor,
     lines: VecDeque<Vec<u8>>,
@@ -128,7 +132,11 @@ struct Rows<'c> {
 }
 
 impl Rows<'_> {
-    fn next(&mut self) -> anyhow::Result<Option<Value>> {
+    /// The next row as an object; none at the end.
+    ///
+    /// # Errors
+    /// ClickHouse refuses, or is gone.
+    pub fn next(&mut self) -> anyhow::Result<Option<Value>> {
         while self.lines.is_empty() {
             let Some(bytes) = self.runtime.block_on(self.cursor.next())? else {
                 if self.rest.is_empty() {
