@@ -42,7 +42,7 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let wanted = |topic: &str| args.topic.is_empty() || args.topic.iter().any(|one| one == topic);
     let now_ms = super::now_ms();
-    let stored = Stored::read(&tables, &cut, now_ms)?;
+    let stored = Stored::read(&tables, &cut)?;
     let records = Records::read(&kafka, &cut, wanted)?;
     let topics = &kafka.topics;
     let sides = Sides { topics, cut: &cut, records: &records, stored: &stored, now_ms };

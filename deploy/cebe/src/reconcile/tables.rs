@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use cebe_schemas::time::{Millis, format_rfc3339, parse_rfc3339};
+use cebe_schemas::time::parse_rfc3339;
 use serde_json::Value;
 
 use super::Place;
@@ -45,12 +45,16 @@ pub struct Entry {
 const LEDGER: &str = "topic, partition, records_read, accepted, duplicate, rejected, skipped";
 
 impl Stored {
-    /// Asks for everything through the cut. What is expired is decided for the day of `now_ms`.
+    /// Asks for everything through the cut.
     ///
     /// # Errors
     /// ClickHouse refuses.
-    pub fn read(tables: &Tables<'_>, cut: &Cut, now_ms: Millis) -> anyhow::Result<Stored> {
-        let asked = Asked { tables, until: time(cut.through_ms), today: format_rfc3339(now_ms) };
+    pub fn read(tables: &Tables<'_>, cut: &Cut) -> anyhow::Result<Stored> {
+        // One day for all questions: that by which ClickHouse deletes.
+        let today = tables.rows("SELECT toString(today()) AS today")?.next()?;
+        let today = today.as_ref().and_then(|row| row["today"].as_str()).context("no day")?;
+        let until = format!("fromUnixTimestamp64Milli(toInt64({}), 'UTC')", cut.through_ms);
+        let asked = Asked { tables, until, today };
         let mut stored = Stored::default();
         asked.ledger(&mut stored)?;
         asked.hours(&mut stored)?;
@@ -66,11 +70,12 @@ impl Stored {
     }
 }
 
+/// How ClickHouse is asked.
 struct Asked<'t, 'c> {
     tables: &'t Tables<'c>,
     /// The cut, in SQL.
     until: String,
-    today: String,
+    today: &'t str,
 }
 
 impl Asked<'_, '_> {
@@ -127,18 +132,14 @@ impl Asked<'_, '_> {
             &format!(
                 "events WHERE received_at <= {until} AND (startsWith(event_name, 'customer.')
                      OR startsWith(event_name, 'segment.')
-                     OR toDate(occurred_at) + INTERVAL 24 MONTH + INTERVAL 1 DAY
-                        > toDate(parseDateTimeBestEffort('{today}', 'UTC')))"
+                     OR toDate(occurred_at) + INTERVAL 24 MONTH + INTERVAL 1 DAY > toDate('{today}'))"
             ),
         )
     }
 
     /// `events` deletes rows when it gets round to it. Which are due, was noted when they came.
     fn expired(&self, cut: &Cut) -> anyhow::Result<BTreeMap<Place, u64>> {
-        let due = format!(
-            "state_event_expiry WHERE expires_on <= toDate(parseDateTimeBestEffort('{}', 'UTC'))",
-            self.today
-        );
+        let due = format!("state_event_expiry WHERE expires_on <= toDate('{}')", self.today);
         let mut expired = self.counts("groupBitmapMerge(offsets)", &due)?;
         for (place, count) in &mut expired {
             // Later ones may have been noted by now.
@@ -182,10 +183,6 @@ impl Asked<'_, '_> {
         }
         Ok(())
     }
-}
-
-fn time(ms: Millis) -> String {
-    format!("fromUnixTimestamp64Milli(toInt64({ms}), 'UTC')")
 }
 
 fn place(row: &Value) -> Place {
