@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     11 "0011_definitions.sql"
     12 "0012_skipped.sql"
     13 "0013_erasures.sql"
+    14 "0014_reconciliation.sql"
 };
 
 /// What [`migrate`] found and did.

@@ -136,24 +136,29 @@ impl System {
     pub fn publish(&self, messages: &[Message]) -> anyhow::Result<()> {
         for message in messages {
             let topic = format!("cebe.events.{}", message.source);
-            self.send(&topic, &message.key, &message.payload)?;
+            self.send(BaseRecord::to(&topic).key(&*message.key).payload(&*message.payload))?;
         }
+        Ok(self.producer.flush(PATIENCE)?)
+    }
+
+    /// Publishes one record as it is.
+    pub fn publish_record(&self, record: BaseRecord<'_, str, str>) -> anyhow::Result<()> {
+        self.send(record)?;
         Ok(self.producer.flush(PATIENCE)?)
     }
 
     /// Publishes a control record: what no command of `cebe` changes.
     pub fn control(&self, record: &Value) -> anyhow::Result<()> {
-        self.send("cebe.control", "", &record.to_string())?;
-        Ok(self.producer.flush(PATIENCE)?)
+        self.publish_record(BaseRecord::to("cebe.control").key("").payload(&record.to_string()))
     }
 
-    fn send(&self, topic: &str, key: &str, payload: &str) -> anyhow::Result<()> {
+    fn send(&self, mut record: BaseRecord<'_, str, str>) -> anyhow::Result<()> {
         loop {
-            let record = BaseRecord::to(topic).key(key).payload(payload);
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((error, _)) if error.to_string().contains("QueueFull") => {
+                Err((error, same)) if error.to_string().contains("QueueFull") => {
                     std::thread::sleep(Duration::from_millis(5));
+                    record = same;
                 }
                 Err((error, _)) => return Err(error.into()),
             }

@@ -1,5 +1,5 @@
-//! The input: every record of the control and history topics and of the sources' topics, in the order that the
-//! bindings give them.
+//! The input: every record of the topics of control, history and counts and of the sources' topics, in
+//! the order that the bindings give them.
 //!
 //! One consumer without a group reads all partitions. Records wait in memory until they are bound
 //! and taken; when too many wait, polling stops, and the client's own bounded queue stops the
