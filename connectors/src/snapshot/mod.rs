@@ -34,5 +34,5 @@ pub use facts::Facts;
 pub use file::Damage;
 pub use keeper::{Keeper, KeptTick, SealedAt};
 pub use manifest::Manifest;
-pub use reading::Snapshot;
+pub use reading::{ReadError, Snapshot};
 pub use store::{Store, StoreError};

@@ -55,7 +55,6 @@ pub struct Engine {
     dataflow: Dataflow,
     publisher: Publisher,
     keeping: Keeping,
-    clerk: Clerk,
     history: HistoryReader,
     next_wakeup_ms: Option<Millis>,
 }
@@ -63,7 +62,7 @@ pub struct Engine {
 impl Engine {
     /// Takes over the log of bindings, or finds that another engine is running; then takes in the newest
     /// snapshot. `accept_loss`: records that were deleted before they were read are given up.
-    pub fn start(config: Config, clerk: Clerk, accept_loss: bool) -> anyhow::Result<Engine> {
+    pub fn start(config: Config, accept_loss: bool) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
         let mut snapshots = Snapshots::find(&config, &kafka)?;
@@ -95,7 +94,6 @@ impl Engine {
             dataflow,
             publisher,
             keeping,
-            clerk,
             history,
             next_wakeup_ms,
         })
@@ -136,17 +134,17 @@ impl Engine {
         Ok(self.source.go_live(self.log.chain().positions())?)
     }
 
-    /// Binds and publishes until `stop`, and answers inquiries in between.
-    pub fn run(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+    /// Binds and publishes until `stop`; in between, `clerk` answers inquiries.
+    pub fn run(&mut self, clerk: &mut Clerk, stop: &AtomicBool) -> anyhow::Result<()> {
         let limits =
             Limits { records: self.config.engine.tick_records_max as usize, bytes: TICK_BYTES_MAX };
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
-        self.clerk.open();
+        clerk.open();
         self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
-            self.clerk.serve(&self.adapter, &mut self.dataflow)?;
-            self.source.fill(self.wait())?;
+            clerk.serve(&self.adapter, &mut self.dataflow)?;
+            self.source.fill(if clerk.is_busy() { Duration::ZERO } else { self.wait() })?;
             while let Some(left) = tick_min.checked_sub(last.elapsed()) {
                 std::thread::sleep(left);
                 self.source.fill(Duration::ZERO)?;
@@ -227,9 +225,6 @@ impl Engine {
     }
 
     fn wait(&self) -> Duration {
-        if self.clerk.is_busy() {
-            return Duration::ZERO;
-        }
         let left_ms = self.next_wakeup_ms.map(|due| due.saturating_sub(now_ms()).max(0) as u64);
         left_ms.map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE))
     }

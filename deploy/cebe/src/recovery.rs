@@ -9,7 +9,7 @@ use cebe_connectors::fault;
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::{KafkaOptions, Topics};
 use cebe_connectors::key_index::disk::DiskKeyIndex;
-use cebe_connectors::snapshot::{Manifest, Snapshot, Store};
+use cebe_connectors::snapshot::{Manifest, ReadError, Snapshot, Store};
 use cebe_dataflow::Dataflow;
 use cebe_schemas::control::ControlState;
 use cebe_schemas::time::Millis;
@@ -75,6 +75,8 @@ impl Snapshots {
                     let adapter = adapter.with_keys(keys);
                     return Ok(Recovered { adapter, dataflow, place, next_wakeup_ms });
                 }
+                // The store may answer again; other states are no better.
+                Err(error) if does_not_answer(&error) => return Err(error),
                 Err(error) => {
                     let (binding, error) = (manifest.binding, format!("{error:#}"));
                     tracing::warn!(binding, error, "a snapshot is left out: it cannot be used");
@@ -95,6 +97,10 @@ impl Snapshots {
 /// What facts rest on beside the log: tells one set of token keys from another.
 pub fn rests_on(config: &Config) -> anyhow::Result<String> {
     Ok(config.keys()?.record_hash(b"snapshots"))
+}
+
+fn does_not_answer(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ReadError::Store(error)) if !error.is_not_found())
 }
 
 type Restored = (Adapter<()>, Dataflow, Option<Millis>);
