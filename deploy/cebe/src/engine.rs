@@ -28,7 +28,7 @@ use crate::command::now_ms;
 use crate::config::Config;
 use crate::desk::Clerk;
 use crate::keeping::Keeping;
-use crate::recovery::{Recovered, Snapshots};
+use crate::recovery::{Recovered, Snapshots, answer};
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
@@ -78,7 +78,7 @@ impl Engine {
             Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
         let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
         let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
-        let recovered = snapshots.recover(&config, &kafka, &judge, log.place())?;
+        let recovered = snapshots.recover(&config, &kafka, &judge, &mut log)?;
         let Recovered { adapter, dataflow, place, next_wakeup_ms } = recovered;
         let Snapshots { store, rests_on, manifests } = snapshots;
         let keeping =
@@ -122,7 +122,7 @@ impl Engine {
             }
             self.adapter.commit()?;
             self.keeping.keep(kept, bindings.place(), &self.adapter);
-            self.answer()?;
+            answer(&mut self.log)?;
             records += binding.records();
             if said.elapsed() > SAY_EVERY {
                 let (at, of) = (binding.number, self.log.chain().head().number);
@@ -213,15 +213,6 @@ impl Engine {
     fn publish(&mut self, tick: &Numbered) -> anyhow::Result<()> {
         self.history.announce(self.adapter.unannounced())?;
         Ok(self.publisher.publish(tick, &mut self.log)?)
-    }
-
-    /// A starting engine wants to hear that this one is alive.
-    fn answer(&mut self) -> anyhow::Result<()> {
-        self.log.poll()?;
-        if self.log.answer_due() {
-            self.log.bind(Vec::new())?;
-        }
-        Ok(())
     }
 
     fn wait(&self) -> Duration {
