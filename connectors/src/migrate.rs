@@ -42,7 +42,8 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     11 "0011_definitions.sql"
     12 "0012_skipped.sql"
     13 "0013_erasures.sql"
-    14 "0014_emptied_events.sql"
+    14 "0014_reconciliation.sql"
+    15 "0015_emptied_events.sql"
 };
 
 /// What [`migrate`] found and did.

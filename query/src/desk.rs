@@ -137,6 +137,11 @@ impl Inquiries {
         self.open.store(true, Ordering::Release);
     }
 
+    /// Inquiries are turned away again.
+    pub fn close(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
     /// The next one, if any waits.
     pub fn take(&mut self) -> Option<Inquiry> {
         self.receiver.try_recv().ok()

@@ -13,6 +13,7 @@
 //!   leaves), `sanitise` (what a JSON column takes).
 //! * [`additive`]: whether a change of a schema breaks anyone.
 //! * [`control`]: flags, definitions and settings as they stand at a logical time.
+//! * [`count`]: what a source says that it has emitted.
 //! * [`definition`]: segments and metrics.
 //! * [`fact`]: what an accepted event tells the dataflow.
 //! * [`history`]: such facts of events that arrived before anybody looked at them in that way.
@@ -25,6 +26,7 @@ pub mod additive;
 pub mod catalogue;
 pub mod change;
 pub mod control;
+pub mod count;
 pub mod definition;
 mod envelope;
 pub mod explanation;

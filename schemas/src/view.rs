@@ -28,11 +28,13 @@ pub enum View {
     Rejected,
     /// Records read per partition, by verdict.
     Ledger,
+    /// What sources say that they emitted per hour, and what was read.
+    Reconciliation,
 }
 
 impl View {
     /// Every view, in the order in which their records are numbered and written.
-    pub const ALL: [View; 11] = [
+    pub const ALL: [View; 12] = [
         View::Events,
         View::Identities,
         View::Customers,
@@ -44,6 +46,7 @@ impl View {
         View::Definitions,
         View::Rejected,
         View::Ledger,
+        View::Reconciliation,
     ];
 
     /// The name in topics and tables.
@@ -60,6 +63,7 @@ impl View {
             View::Definitions => "definitions",
             View::Rejected => "rejected",
             View::Ledger => "ledger",
+            View::Reconciliation => "reconciliation",
         }
     }
 
@@ -86,5 +90,7 @@ pub const BINDINGS_TOPIC: &str = "cebe.bindings";
 pub const CONTROL_TOPIC: &str = "cebe.control";
 /// What definitions look at in events that arrived before them.
 pub const HISTORY_TOPIC: &str = "cebe.history";
+/// What sources say that they emitted per hour.
+pub const COUNTS_TOPIC: &str = "cebe.counts";
 /// Live events: one topic a source, `cebe.events.<source_module>`.
 pub const EVENTS_PREFIX: &str = "cebe.events.";

@@ -10,12 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use cebe_dev::demo::Message;
 use cebe_dev::{Guard, Options};
-use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 
 /// How long anything may take that should take a second.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder of the usual engine.
+const ENGINE: &str = "engine";
 
 /// A pair of services in a directory of their own, and the engine's binary.
 pub struct System {
@@ -83,47 +88,77 @@ impl System {
 
     /// Starts an engine and waits until it is ready.
     pub fn engine(&self) -> anyhow::Result<Engine> {
-        let mut engine = self.spawn_engine()?;
+        self.engine_in(ENGINE, &[])
+    }
+
+    /// As [`System::engine`], with its files in a folder called `name` and further arguments.
+    pub fn engine_in(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Engine> {
+        let mut engine = self.spawn_engine_in(name, arguments)?;
         engine.wait_ready()?;
         Ok(engine)
     }
 
     /// Starts an engine and does not wait.
     pub fn spawn_engine(&self) -> anyhow::Result<Engine> {
-        self.spawn_engine_in("engine")
+        self.spawn_engine_in(ENGINE, &[])
     }
 
-    /// As [`System::spawn_engine`], with its key index in a folder called `name`.
-    pub fn spawn_engine_in(&self, name: &str) -> anyhow::Result<Engine> {
+    /// As [`System::engine_in`], and does not wait.
+    pub fn spawn_engine_in(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Engine> {
         let port = free_port()?;
         let log = self.folder.path().join(format!("engine-{port}.log"));
         let mut command = self.command();
-        command.env("CEBE_ENGINE_DATA_DIR", self.folder.path().join(name));
+        command.env("CEBE_ENGINE_DATA_DIR", self.data_dir(name)).arg("run").args(arguments);
         Engine::spawn(command, port, log)
+    }
+
+    /// The folder called `name` in which an engine keeps its files.
+    pub fn data_dir(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Deletes every record that a topic holds, as retention does.
+    pub fn delete_records(&self, topic: &str) -> anyhow::Result<()> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.services.kafka_bootstrap);
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let metadata = self.producer.client().fetch_metadata(Some(topic), PATIENCE)?;
+        let mut offsets = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            offsets.add_partition_offset(topic, partition.id(), Offset::End)?;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(admin.delete_records(&offsets, &AdminOptions::new()))?;
+        Ok(())
     }
 
     /// Publishes `messages`; returns when Kafka has acknowledged all of them.
     pub fn publish(&self, messages: &[Message]) -> anyhow::Result<()> {
         for message in messages {
             let topic = format!("cebe.events.{}", message.source);
-            self.send(&topic, &message.key, &message.payload)?;
+            self.send(BaseRecord::to(&topic).key(&*message.key).payload(&*message.payload))?;
         }
+        Ok(self.producer.flush(PATIENCE)?)
+    }
+
+    /// Publishes one record as it is.
+    pub fn publish_record(&self, record: BaseRecord<'_, str, str>) -> anyhow::Result<()> {
+        self.send(record)?;
         Ok(self.producer.flush(PATIENCE)?)
     }
 
     /// Publishes a control record: what no command of `cebe` changes.
     pub fn control(&self, record: &Value) -> anyhow::Result<()> {
-        self.send("cebe.control", "", &record.to_string())?;
-        Ok(self.producer.flush(PATIENCE)?)
+        self.publish_record(BaseRecord::to("cebe.control").key("").payload(&record.to_string()))
     }
 
-    fn send(&self, topic: &str, key: &str, payload: &str) -> anyhow::Result<()> {
+    fn send(&self, mut record: BaseRecord<'_, str, str>) -> anyhow::Result<()> {
         loop {
-            let record = BaseRecord::to(topic).key(key).payload(payload);
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((error, _)) if error.to_string().contains("QueueFull") => {
+                Err((error, same)) if error.to_string().contains("QueueFull") => {
                     std::thread::sleep(Duration::from_millis(5));
+                    record = same;
                 }
                 Err((error, _)) => return Err(error.into()),
             }
@@ -153,11 +188,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts `command`, which is `cebe` with its settings, as an engine with its API at `port`.
+    /// Starts `command`, which is `cebe run` with its settings, as an engine with its API at `port`.
     pub fn spawn(mut command: Command, port: u16, log: PathBuf) -> anyhow::Result<Engine> {
         let child = command
             .env("CEBE_HTTP_LISTEN", format!("127.0.0.1:{port}"))
-            .arg("run")
             .stderr(Stdio::from(File::create(&log)?))
             .spawn()
             .context("cebe run does not start")?;

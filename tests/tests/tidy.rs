@@ -107,3 +107,25 @@ fn only_the_dataflow_names_timely() {
         assert!(own || !names.iter().any(|n| text.contains(n)), "{}", file.display());
     }
 }
+
+#[test]
+fn one_module_may_say_unsafe() {
+    let mut files = Vec::new();
+    rust_files(&root(), &mut files);
+    let says = |file: &&PathBuf| {
+        let text = std::fs::read_to_string(file).expect("source is readable");
+        text.contains("allow(unsafe_code)") && !file.ends_with("tests/tests/tidy.rs")
+    };
+    let says: Vec<_> = files.iter().filter(says).collect();
+    assert!(
+        matches!(says[..], [file] if file.ends_with("connectors/src/snapshot/codec.rs")),
+        "{says:?}"
+    );
+    for entry in std::fs::read_dir(root()).expect("folder is readable") {
+        let manifest = entry.expect("entry is readable").path().join("Cargo.toml");
+        let Ok(text) = std::fs::read_to_string(&manifest) else { continue };
+        let is_exception = manifest.parent().is_some_and(|folder| folder.ends_with("connectors"));
+        let forbids = text.contains("[lints]\nworkspace = true");
+        assert_eq!(forbids, !is_exception, "{}", manifest.display());
+    }
+}

@@ -19,7 +19,7 @@ pub(super) enum Outcome {
 
 /// Since the first binding. Reading and deciding are counted apart: if a path forgot a record, the
 /// difference would show.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ledger {
     /// Sorted by topic and partition.
     partitions: Vec<Partition>,
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     last: usize,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Partition {
     topic: Arc<str>,
     number: i32,

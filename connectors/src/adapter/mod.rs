@@ -11,6 +11,7 @@ mod control;
 mod erased;
 mod facts;
 mod ledger;
+mod reconciliation;
 mod rows;
 mod saved;
 mod tally;
@@ -38,6 +39,7 @@ use announced::Announced;
 use erased::Erased;
 pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
+use reconciliation::Reconciliation;
 pub use saved::{SavedAdapter, SavedCounters, SavedStanding};
 pub use tally::{Duplicate, Tally};
 pub use waiting::Backlog;
@@ -59,8 +61,8 @@ pub enum AdaptError {
 pub struct AdaptedTick {
     /// For the dataflow.
     pub input: TickInput,
-    /// Accepted events, rejected records, definitions that changed, and the ledger of every partition
-    /// that was read.
+    /// Accepted events, rejected records, definitions that changed, the ledger of every partition that
+    /// was read, and each hour of a source that was counted.
     pub rows: Vec<Row>,
     /// The keys that accepted events have used up, and their ordinals.
     pub keys: Vec<(EventKey, u64)>,
@@ -99,6 +101,7 @@ pub struct Adapter<K> {
     accepted: BTreeSet<EventType>,
     erased: Erased,
     ledger: Ledger,
+    reconciliation: Reconciliation,
 }
 
 impl<K> Adapter<K> {
@@ -118,6 +121,7 @@ impl<K> Adapter<K> {
             accepted: BTreeSet::new(),
             erased: Erased::default(),
             ledger: Ledger::default(),
+            reconciliation: Reconciliation::default(),
         }
     }
 
@@ -135,7 +139,8 @@ impl<K> Adapter<K> {
     /// The same over another key index.
     pub fn with_keys<L>(self, keys: L) -> Adapter<L> {
         let Adapter { judge, topics, keys: _, control, announced, past, waiting, .. } = self;
-        let Adapter { last_ms, next_ordinal, history_offset, accepted, erased, ledger, .. } = self;
+        let Adapter { last_ms, next_ordinal, history_offset, accepted, erased, .. } = self;
+        let Adapter { ledger, reconciliation, .. } = self;
         Adapter {
             judge,
             topics,
@@ -150,6 +155,7 @@ impl<K> Adapter<K> {
             accepted,
             erased,
             ledger,
+            reconciliation,
         }
     }
 
@@ -202,6 +208,7 @@ impl<K: KeyIndex> Adapter<K> {
                 created_ms => created_ms.min(t_ms),
             },
         };
+        self.reconciliation.advance(t_ms);
         let (mut history, mut events) = (Vec::new(), Vec::new());
         for (at, record) in records.iter().enumerate() {
             match &*record.topic {
@@ -209,6 +216,9 @@ impl<K: KeyIndex> Adapter<K> {
                     self.take_control(record, place(record, at), first_ordinal, &mut tick);
                 }
                 topic if topic == self.topics.history => history.push(record),
+                topic if topic == self.topics.counts => {
+                    self.take_count(record, &place(record, at), &mut tick);
+                }
                 _ => events.push((at, record)),
             }
         }
@@ -220,6 +230,7 @@ impl<K: KeyIndex> Adapter<K> {
             self.take_in(record, &place(record, at), &mut tick)?;
         }
         self.ledger.rows(t_ms, &mut tick.rows);
+        self.reconciliation.rows(t_ms, &mut tick.rows);
         self.last_ms = t_ms;
         self.next_ordinal = first_ordinal + records.len() as u64;
         Ok(tick)
@@ -245,6 +256,7 @@ impl<K: KeyIndex> Adapter<K> {
             .source_module(&record.topic)
             .ok_or_else(|| AdaptError::UnknownTopic(record.topic.clone()))?;
         self.ledger.read(record);
+        self.reconciliation.read(source, record.created_ms, placed.t_ms);
         let verdict = self.judge.judge(source, &record.payload, &self.control, placed.t_ms);
         let outcome = match verdict {
             Verdict::Skipped => {

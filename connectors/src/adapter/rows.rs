@@ -1,6 +1,7 @@
 //! Rows of accepted and rejected records.
 
 use cebe_schemas::control::ControlError;
+use cebe_schemas::count::CountError;
 use cebe_schemas::id::Token;
 use cebe_schemas::row::{ErasureRow, EventRow, RejectedRow};
 use cebe_schemas::time::Millis;
@@ -68,7 +69,7 @@ pub(super) fn rejected(rejection: Rejection, source: &str, placed: &Placed) -> R
     }
 }
 
-/// A control record without effect. It may hold anything, so only its size and keyed hash are kept.
+/// A control record without effect.
 pub(super) fn refused_control(
     error: &ControlError,
     record: &Record,
@@ -79,6 +80,29 @@ pub(super) fn refused_control(
         ControlError::NotJson { .. } => (Reason::MalformedJson, String::new()),
         ControlError::Invalid { pointer, .. } => (Reason::SchemaViolation, pointer.clone()),
     };
+    refused(reason, pointer, error.to_string(), record, placed, keys)
+}
+
+/// A source's count without effect.
+pub(super) fn refused_count(
+    error: &CountError,
+    record: &Record,
+    placed: &Placed,
+    keys: &Keys,
+) -> RejectedRow {
+    let CountError { reason, pointer, message } = error;
+    refused(*reason, (*pointer).to_owned(), (*message).to_owned(), record, placed, keys)
+}
+
+/// A record that is no event. It may hold anything, so only its size and keyed hash are kept.
+fn refused(
+    reason: Reason,
+    pointer: String,
+    message: String,
+    record: &Record,
+    placed: &Placed,
+    keys: &Keys,
+) -> RejectedRow {
     let payload = serde_json::json!({
         "bytes": record.payload.len(),
         "keyed_hash": keys.record_hash(&record.payload),
@@ -86,7 +110,7 @@ pub(super) fn refused_control(
     let rejection = Rejection {
         reason,
         pointer,
-        message: error.to_string(),
+        message,
         account_id: String::new(),
         event_name: String::new(),
         payload: payload.to_string(),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Adapter;
 use super::announced::Announced;
 use super::ledger::Ledger;
+use super::reconciliation::Reconciliation;
 use super::waiting::SavedWaiting;
 use crate::kafka::Topics;
 
@@ -41,6 +42,7 @@ pub struct SavedStanding {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedCounters {
     ledger: Ledger,
+    reconciliation: Reconciliation,
     last_ms: Millis,
     next_ordinal: u64,
     history_offset: Option<i64>,
@@ -62,6 +64,7 @@ impl<K> Adapter<K> {
             },
             counters: SavedCounters {
                 ledger: self.ledger.clone(),
+                reconciliation: self.reconciliation.clone(),
                 last_ms: self.last_ms,
                 next_ordinal: self.next_ordinal,
                 history_offset: self.history_offset,
@@ -93,6 +96,7 @@ impl<K> Adapter<K> {
             waiting: standing.waiting.into(),
             accepted: standing.accepted,
             ledger: counters.ledger,
+            reconciliation: counters.reconciliation,
             last_ms: counters.last_ms,
             next_ordinal: counters.next_ordinal,
             history_offset: counters.history_offset,

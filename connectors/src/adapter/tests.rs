@@ -1,3 +1,4 @@
+mod reconciliation;
 mod waiting;
 
 use cebe_schemas::catalogue::Catalogue;
@@ -319,8 +320,8 @@ fn an_event_without_a_customer_is_about_whoever_its_identifiers_belong_to() {
 #[test]
 fn a_topic_that_is_no_source_is_an_error() {
     let mut adapter = adapter(MemoryKeyIndex::default());
-    let error = adapter.adapt(T, 0, &[record("cebe.counts", 0, "{}")]).unwrap_err().to_string();
-    assert!(error.contains("cebe.counts"), "{error}");
+    let error = adapter.adapt(T, 0, &[record("cebe.payroll", 0, "{}")]).unwrap_err().to_string();
+    assert!(error.contains("cebe.payroll"), "{error}");
 }
 
 /// Any record that a topic may hold: good, bad, repeated, of a source that is off, control.

@@ -100,6 +100,8 @@ pub struct Topics {
     pub control: String,
     /// `cebe.history`.
     pub history: String,
+    /// `cebe.counts`.
+    pub counts: String,
     /// `cebe.events.`, followed by the source.
     pub events_prefix: String,
     /// `cebe.out.progress`.
@@ -120,6 +122,7 @@ impl Topics {
             bindings: format!("{prefix}{}", view::BINDINGS_TOPIC),
             control: format!("{prefix}{}", view::CONTROL_TOPIC),
             history: format!("{prefix}{}", view::HISTORY_TOPIC),
+            counts: format!("{prefix}{}", view::COUNTS_TOPIC),
             events_prefix: format!("{prefix}{}", view::EVENTS_PREFIX),
             progress: format!("{prefix}{}", view::PROGRESS_TOPIC),
             prefix: prefix.to_owned(),
@@ -139,6 +142,12 @@ impl Topics {
     /// The topic of a source's live events.
     pub fn events(&self, source_module: &str) -> String {
         format!("{}{source_module}", self.events_prefix)
+    }
+
+    /// Whether `topic` is part of the input.
+    pub(crate) fn reads(&self, topic: &str) -> bool {
+        [&self.control, &self.history, &self.counts].iter().any(|name| *name == topic)
+            || self.source_module(topic).is_some_and(|source| !source.is_empty())
     }
 
     /// The source whose live events `topic` carries; none for any other topic. A topic that ends

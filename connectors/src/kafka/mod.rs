@@ -4,11 +4,11 @@
 //! * [`client`]: options, topic names, and what to do while a broker is away.
 //! * [`topics`]: creates the engine's topics.
 //! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
-//! * [`source`]: the records of `cebe.events.*`, `cebe.control` and `cebe.history`, in the order of the
-//!   bindings.
+//! * [`source`]: the records of `cebe.events.*`, `cebe.control`, `cebe.history` and `cebe.counts`, in the
+//!   order of the bindings.
 //! * [`append`]: appends records to a topic of one partition. [`control`]: a control record.
-//! * [`bindings`], [`feed`], [`tail`] and [`history_log`]: what is bound, what is out and what waits, for
-//!   readers that take no part.
+//! * [`bindings`], [`held`], [`feed`], [`tail`] and [`history_log`]: what is bound, what the input holds,
+//!   what is out and what waits, for readers that take no part.
 
 pub mod append;
 pub mod binding_log;
@@ -16,6 +16,7 @@ pub mod bindings;
 pub mod client;
 pub mod control;
 pub mod feed;
+pub mod held;
 pub mod history_log;
 pub mod log_place;
 pub(crate) mod reader;

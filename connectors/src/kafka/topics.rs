@@ -1,4 +1,5 @@
-//! Creates the topics that the engine writes, and the control topic, where they are missing.
+//! Creates the topics that the engine writes, and those of control records and counts, where they are
+//! missing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -42,7 +42,8 @@ pub struct Rejected {
 pub struct Selection {
     /// The records.
     pub offsets: Offsets,
-    /// Rejected control records, which are left out: they would change the state of today.
+    /// Rejected control records and counts of sources, which are left out: they would change what has
+    /// been said since.
     pub control_records: u64,
     /// What was loaded when it was asked; none: nothing yet. Later records are not selected.
     pub complete_through_ms: Option<Millis>,
@@ -74,12 +75,17 @@ pub async fn rejected(
              WHERE received_at >= fromUnixTimestamp64Milli(?, 'UTC')
                AND received_at < fromUnixTimestamp64Milli(?, 'UTC') AND topic {order}"
         );
-        client.query(&sql).bind(period.from_ms).bind(period.to_ms).bind(&topics.control)
+        client
+            .query(&sql)
+            .bind(period.from_ms)
+            .bind(period.to_ms)
+            .bind(&topics.control)
+            .bind(&topics.counts)
     };
     let narrow = |query: Query| given.iter().fold(query, |query, (_, value)| query.bind(value));
-    let order = format!("!= ?{and} ORDER BY topic, partition, offset");
+    let order = format!("NOT IN (?, ?){and} ORDER BY topic, partition, offset");
     let records = narrow(ask("toString(topic), partition, offset, offset + 1", &order));
-    let control = narrow(ask("count()", &format!("= ?{and}")));
+    let control = narrow(ask("count()", &format!("IN (?, ?){and}")));
     Ok(Selection {
         offsets: offsets(records).await.map_err(fault)?,
         control_records: control.fetch_one().await.map_err(fault)?,

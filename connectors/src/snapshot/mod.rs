@@ -5,7 +5,7 @@
 //! * [`facts`]: what is held, and `settle`: what of it still matters.
 //! * `pack`, `row`, `texts`, `file`, `codec`: facts as the bytes of a file.
 //! * [`store`]: where files are. [`manifest`]: which of them make a state, as of which binding.
-//! * [`keeper`]: the thread that writes both, and `compaction`, which merges files beside it.
+//! * [`keeper`]: hands over to the thread that writes both, `desk`; `compaction` merges files in between.
 //! * [`reading`]: a state from its files.
 //!
 //! A file that is torn, damaged or of another version is never repaired: the manifest before is taken, and
@@ -13,6 +13,7 @@
 
 mod codec;
 mod compaction;
+mod desk;
 mod document;
 pub mod facts;
 mod file;
@@ -33,5 +34,5 @@ pub use facts::Facts;
 pub use file::Damage;
 pub use keeper::{Keeper, KeptTick, SealedAt};
 pub use manifest::Manifest;
-pub use reading::Snapshot;
+pub use reading::{ReadError, Snapshot};
 pub use store::{Store, StoreError};

@@ -26,6 +26,9 @@ trait Packed: Sized {
     fn unpack(row: &Self::Row, from: &mut Source) -> Result<Self, Damage>;
 }
 
+/// Writes packed rows: after the texts, which are known only once all rows are packed.
+type Section = Box<dyn FnOnce(&mut FileWriter)>;
+
 /// What rows refer to.
 struct Source {
     texts: Texts,
@@ -56,7 +59,7 @@ impl Facts {
         file.finish()
     }
 
-    fn pack(&self, texts: &mut Numbering) -> Vec<Box<dyn FnOnce(&mut FileWriter)>> {
+    fn pack(&self, texts: &mut Numbering) -> Vec<Section> {
         let told = &self.told;
         let mut events: Vec<EventRow> = Vec::with_capacity(told.events.len() + told.past.len());
         events.extend(told.events.iter().chain(&told.past).map(|event| event.pack(texts)));
@@ -102,7 +105,7 @@ impl Facts {
     }
 }
 
-fn section<P: Packed>(of: &[P], texts: &mut Numbering) -> Box<dyn FnOnce(&mut FileWriter)> {
+fn section<P: Packed>(of: &[P], texts: &mut Numbering) -> Section {
     let rows: Vec<P::Row> = of.iter().map(|one| one.pack(texts)).collect();
     Box::new(move |file| file.rows(&rows))
 }

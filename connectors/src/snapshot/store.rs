@@ -19,7 +19,7 @@ pub struct StoreError {
 
 impl StoreError {
     /// Whether there is no such object.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         matches!(self.error, object_store::Error::NotFound { .. })
     }
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use cebe_schemas::change::Cause;
+use cebe_schemas::count::hour_of;
 use cebe_schemas::row::{
-    EventRow, IdentityRow, LedgerRow, MetricRow, Progress, ProgressEntry, RejectedRow, Row,
-    SegmentRow,
+    EventRow, IdentityRow, LedgerRow, MetricRow, Progress, ProgressEntry, ReconciliationRow,
+    RejectedRow, Row, SegmentRow,
 };
 use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::{PROGRESS_TOPIC, View};
@@ -34,6 +35,8 @@ pub struct Truth {
     pub ledger: BTreeMap<(String, i32), [u64; 5]>,
     /// (topic, partition, offset) → T.
     pub skipped: BTreeMap<(String, i32, i64), Millis>,
+    /// (source, hour) → (emitted, read).
+    pub hours: BTreeMap<(String, Millis), (Option<u64>, u64)>,
     pub people: People,
 }
 
@@ -98,7 +101,27 @@ impl Engine {
             };
             tick.add(*partition as u32, Row::Ledger(row));
         }
+        self.hour(&mut tick);
         tick.finish(self.t_ms, self.binding)
+    }
+
+    /// Records of an hour, and every other time its count.
+    fn hour(&mut self, tick: &mut Building) {
+        let source = SOURCES[self.binding as usize % SOURCES.len()];
+        let hour = hour_of(self.t_ms);
+        let counted = self.truth.hours.entry((source.to_owned(), hour)).or_default();
+        counted.1 += self.binding % 5;
+        if self.binding.is_multiple_of(2) {
+            counted.0 = Some(self.binding);
+        }
+        let row = ReconciliationRow {
+            source_module: source.into(),
+            hour,
+            emitted: counted.0,
+            read: counted.1,
+            logical_time: self.t_ms,
+        };
+        tick.add(0, Row::Reconciliation(row));
     }
 
     /// A tick now, of one event published at `published_ms`.

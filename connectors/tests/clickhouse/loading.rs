@@ -88,6 +88,16 @@ async fn check(place: &Place<'_>, truth: &Truth, through_ms: Millis) -> anyhow::
         json!([topic, partition, offset, offset + 1, format_rfc3339(*at)]).to_string()
     });
     place.expect("SELECT * FROM skipped_ranges", skipped.collect()).await?;
+    let hours = truth.hours.iter().map(|((source, hour), (emitted, read))| {
+        let difference = emitted.map(|emitted| emitted as i64 - *read as i64);
+        let status = match difference {
+            None => "unknown",
+            Some(0) => "equal",
+            Some(_) => "different",
+        };
+        json!([source, format_rfc3339(*hour), emitted, read, difference, status]).to_string()
+    });
+    place.expect("SELECT * FROM reconciliation", hours.collect()).await?;
     for kind in ["segment", "metric"] {
         let sql =
             format!("SELECT account_id, id, version, valid_from, valid_to FROM {kind}_definitions");

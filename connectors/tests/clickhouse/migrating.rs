@@ -67,7 +67,7 @@ const DEFINITION: &str =
     "account_id, id, version, title, definition, valid_from, changed_by, valid_to";
 
 /// The names that analysts use.
-const VIEWS: [(&str, &str); 21] = [
+const VIEWS: [(&str, &str); 22] = [
     (
         "events",
         "account_id, team_id, source_module, event_name, schema_version, idempotency_key, \
@@ -102,6 +102,7 @@ const VIEWS: [(&str, &str); 21] = [
         "ingest_ledger",
         "topic, partition, records_read, accepted, duplicate, rejected, skipped, difference",
     ),
+    ("reconciliation", "source_module, hour, emitted, read, difference, status"),
     (
         "customers",
         "account_id, customer_id, member_ids, attributes, team_ids, first_seen, last_seen, \

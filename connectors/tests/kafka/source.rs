@@ -163,7 +163,10 @@ fn a_small_buffer_holds_back_and_loses_nothing() {
         let part: Vec<&str> = part.iter().map(String::as_str).collect();
         squad.send(&cdp, partition as i32, &part);
     }
-    let small = SourceOptions { buffer: Limits { records: 50, bytes: 1 << 20 } };
+    let small = SourceOptions {
+        buffer: Limits { records: 50, bytes: 1 << 20 },
+        ..SourceOptions::default()
+    };
     let mut source = Source::open(&options, small).unwrap();
     source.go_live(&BTreeMap::new()).unwrap();
     let (mut bindings, mut all): (Vec<Vec<Range>>, Vec<Record>) = Default::default();
@@ -231,15 +234,42 @@ fn deleted_records_are_an_error_that_names_them() {
 
     let positions = BTreeMap::from([((cdp.clone(), 0), 1)]);
     let mut source = Source::open(&options, SourceOptions::default()).unwrap();
+    let error = source.go_live(&positions).unwrap_err().to_string();
+    assert!(error.contains(&format!("not read yet: {cdp}/0: offsets 1 to 3. Restore")), "{error}");
+
+    let accepting = SourceOptions { accept_loss: true, ..SourceOptions::default() };
+    let mut source = Source::open(&options, accepting).unwrap();
     source.go_live(&positions).unwrap();
-    let deadline = Instant::now() + TIMEOUT;
+    fill_to(&mut source, 1);
+    let ranges = source.offer(Limits { records: 10, bytes: 1 << 20 });
+    assert_eq!(ranges, [Range { topic: cdp, partition: 0, from: 1, to: 4, records: 1 }]);
+    assert_eq!(source.take(&ranges).unwrap()[0].payload, b"4");
+}
+
+#[test]
+fn what_is_deleted_under_a_running_source_is_an_error() {
+    let options = fresh();
+    topics::create_source(&options, "cdp", 1, TIMEOUT).unwrap();
+    let cdp: std::sync::Arc<str> = options.topics.events("cdp").into();
+    let squad = Squad::new(&options);
+    squad.send(&cdp, 0, &["1", "2", "3", "4"]);
+    let small =
+        SourceOptions { buffer: Limits { records: 1, bytes: 1 }, ..SourceOptions::default() };
+    let mut source = Source::open(&options, small).unwrap();
+    source.go_live(&BTreeMap::new()).unwrap();
+    fill_to(&mut source, 1);
+    squad.send(&cdp, 0, &vec!["x"; 50_000]);
+    delete_records_before(&options, &cdp, 50_000);
+    let deadline = Instant::now() + 3 * TIMEOUT;
     let error = loop {
         assert!(Instant::now() < deadline, "no error");
+        let ranges = source.offer(Limits { records: 1_000, bytes: 1 << 20 });
+        source.take(&ranges).unwrap();
         if let Err(error) = source.fill(Duration::from_millis(100)) {
             break error.to_string();
         }
     };
-    assert!(error.contains(&format!("{cdp}/0: offsets 1 to 3 are needed")), "{error}");
+    assert!(error.contains("are needed and no longer held"), "{error}");
 }
 
 #[test]

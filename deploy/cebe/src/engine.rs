@@ -10,7 +10,7 @@ use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::Binding;
 use cebe_connectors::fault;
 use cebe_connectors::history::HistoryReader;
-use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogOptions};
+use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError, BindingLogOptions};
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
@@ -28,7 +28,7 @@ use crate::command::now_ms;
 use crate::config::Config;
 use crate::desk::Clerk;
 use crate::keeping::Keeping;
-use crate::recovery::{Recovered, Snapshots};
+use crate::recovery::{Recovered, Snapshots, answer};
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
@@ -39,6 +39,8 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const TICK_BYTES_MAX: usize = 16 << 20;
 /// How long Kafka may take to create topics.
 const CREATE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for a clock that has jumped to be set right, each time.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// A replay says how far it is this often.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
@@ -53,15 +55,14 @@ pub struct Engine {
     dataflow: Dataflow,
     publisher: Publisher,
     keeping: Keeping,
-    clerk: Clerk,
     history: HistoryReader,
     next_wakeup_ms: Option<Millis>,
 }
 
 impl Engine {
     /// Takes over the log of bindings, or finds that another engine is running; then takes in the newest
-    /// snapshot.
-    pub fn start(config: Config, clerk: Clerk) -> anyhow::Result<Engine> {
+    /// snapshot. `accept_loss`: records that were deleted before they were read are given up.
+    pub fn start(config: Config, accept_loss: bool) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
         let mut snapshots = Snapshots::find(&config, &kafka)?;
@@ -77,12 +78,13 @@ impl Engine {
             Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
         let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
         let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
-        let recovered = snapshots.recover(&config, &kafka, &judge, log.place())?;
+        let recovered = snapshots.recover(&config, &kafka, &judge, &mut log)?;
         let Recovered { adapter, dataflow, place, next_wakeup_ms } = recovered;
         let Snapshots { store, rests_on, manifests } = snapshots;
         let keeping =
             Keeping::new(Keeper::start(store, rests_on, &manifests, Sizes::default())?, &config);
-        let source = Source::open(&kafka, SourceOptions::default())?;
+        let source =
+            Source::open(&kafka, SourceOptions { accept_loss, ..SourceOptions::default() })?;
         Ok(Engine {
             config,
             log,
@@ -92,7 +94,6 @@ impl Engine {
             dataflow,
             publisher,
             keeping,
-            clerk,
             history,
             next_wakeup_ms,
         })
@@ -121,7 +122,7 @@ impl Engine {
             }
             self.adapter.commit()?;
             self.keeping.keep(kept, bindings.place(), &self.adapter);
-            self.answer()?;
+            answer(&mut self.log)?;
             records += binding.records();
             if said.elapsed() > SAY_EVERY {
                 let (at, of) = (binding.number, self.log.chain().head().number);
@@ -133,17 +134,17 @@ impl Engine {
         Ok(self.source.go_live(self.log.chain().positions())?)
     }
 
-    /// Binds and publishes until `stop`, and answers inquiries in between.
-    pub fn run(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+    /// Binds and publishes until `stop`; in between, `clerk` answers inquiries.
+    pub fn run(&mut self, clerk: &mut Clerk, stop: &AtomicBool) -> anyhow::Result<()> {
         let limits =
             Limits { records: self.config.engine.tick_records_max as usize, bytes: TICK_BYTES_MAX };
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
-        self.clerk.open();
+        clerk.open();
         self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
-            self.clerk.serve(&self.adapter, &mut self.dataflow)?;
-            self.source.fill(self.wait())?;
+            clerk.serve(&self.adapter, &mut self.dataflow)?;
+            self.source.fill(if clerk.is_busy() { Duration::ZERO } else { self.wait() })?;
             while let Some(left) = tick_min.checked_sub(last.elapsed()) {
                 std::thread::sleep(left);
                 self.source.fill(Duration::ZERO)?;
@@ -155,7 +156,14 @@ impl Engine {
                 continue;
             }
             last = Instant::now();
-            let binding = self.log.bind(ranges)?;
+            let binding = match self.log.bind(ranges) {
+                Err(BindingLogError::Clock(error)) => {
+                    tracing::error!(%error, "waiting");
+                    std::thread::sleep(CLOCK_PATIENCE);
+                    continue;
+                }
+                bound => bound?,
+            };
             fault::point("after_bind");
             let (tick, kept) = self.tick(&binding, true)?;
             self.publish(&tick)?;
@@ -207,19 +215,7 @@ impl Engine {
         Ok(self.publisher.publish(tick, &mut self.log)?)
     }
 
-    /// A starting engine wants to hear that this one is alive.
-    fn answer(&mut self) -> anyhow::Result<()> {
-        self.log.poll()?;
-        if self.log.answer_due() {
-            self.log.bind(Vec::new())?;
-        }
-        Ok(())
-    }
-
     fn wait(&self) -> Duration {
-        if self.clerk.is_busy() {
-            return Duration::ZERO;
-        }
         let left_ms = self.next_wakeup_ms.map(|due| due.saturating_sub(now_ms()).max(0) as u64);
         left_ms.map_or(IDLE, |ms| Duration::from_millis(ms).min(IDLE))
     }

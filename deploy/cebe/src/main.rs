@@ -8,6 +8,7 @@ mod engine;
 mod eval;
 mod keeping;
 mod logging;
+mod reconcile;
 mod recovery;
 mod verify;
 
@@ -65,17 +66,32 @@ enum Command {
     Explain(command::explain::Args),
     /// Compare every table and every feed with what the bound input gives, evaluated again.
     Verify(command::verify::Args),
+    /// Count every record again, in Kafka and in ClickHouse, and compare with the ledger.
+    Reconcile(command::reconcile::Args),
+    /// List the snapshots that a start could begin with, newest first, and check every file of them.
+    Snapshots(command::snapshots::Args),
     /// Print the settings in force, secrets left out.
     Config,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let failure = cli.command.failure();
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            failure
+        }
+    }
+}
+
+impl Command {
+    /// The exit status of a command that cannot do its work.
+    fn failure(&self) -> ExitCode {
+        match self {
+            Command::Reconcile(_) => ExitCode::from(command::reconcile::CANNOT_CHECK),
+            _ => ExitCode::FAILURE,
         }
     }
 }
@@ -94,6 +110,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => command::eval::run(&config, &args),
         Command::Explain(args) => command::explain::run(&config, &args),
         Command::Verify(args) => command::verify::run(&config, &args),
+        Command::Reconcile(args) => command::reconcile::run(&config, &args),
+        Command::Snapshots(args) => command::snapshots::run(&config, &args),
         Command::Config => {
             print!("{}", config.without_secrets()?);
             Ok(ExitCode::SUCCESS)

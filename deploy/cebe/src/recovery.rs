@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::binding::LOGIC_VERSION;
 use cebe_connectors::fault;
+use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError};
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::{KafkaOptions, Topics};
+use cebe_connectors::key_index::KeyIndexError;
 use cebe_connectors::key_index::disk::DiskKeyIndex;
-use cebe_connectors::snapshot::{Manifest, Snapshot, Store};
+use cebe_connectors::snapshot::{Manifest, ReadError, Snapshot, Store};
 use cebe_dataflow::Dataflow;
 use cebe_schemas::control::ControlState;
 use cebe_schemas::time::Millis;
@@ -38,7 +39,7 @@ impl Snapshots {
     /// Looks for them.
     pub fn find(config: &Config, kafka: &KafkaOptions) -> anyhow::Result<Snapshots> {
         let store = Store::directory(&config.snapshot_dir())?;
-        let rests_on = config.keys()?.record_hash(b"snapshots");
+        let rests_on = rests_on(config)?;
         let mut manifests = Vec::new();
         for manifest in Manifest::list(&store, &rests_on)? {
             if manifest.place.is_in_log(kafka)? {
@@ -56,25 +57,28 @@ impl Snapshots {
         self.manifests.first().map(|newest| newest.place.clone()).unwrap_or_default()
     }
 
-    /// The newest state that is whole; those that are not are dropped. `log`: what is read of the log by
-    /// now.
+    /// The newest state that is whole; those that are not are dropped. Between its pieces `log` is
+    /// [answered](answer).
     pub fn recover(
         &mut self,
         config: &Config,
         kafka: &KafkaOptions,
         judge: &Judge,
-        log: &LogPlace,
+        log: &mut BindingLog,
     ) -> anyhow::Result<Recovered> {
-        let lineage = format!("{:?}-{LOGIC_VERSION}", log.chain.genesis());
+        let lineage = format!("{:?}-{LOGIC_VERSION}", log.chain().genesis());
         let mut keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
         let workers = config.engine.workers as usize;
         while let Some(manifest) = self.manifests.first() {
-            match restore(&self.store, manifest, workers, &kafka.topics, judge, &mut keys) {
+            let topics = &kafka.topics;
+            let between = || answer(log);
+            match restore(&self.store, manifest, (workers, topics, judge), &mut keys, between) {
                 Ok((adapter, dataflow, next_wakeup_ms)) => {
                     let place = manifest.place.clone();
                     let adapter = adapter.with_keys(keys);
                     return Ok(Recovered { adapter, dataflow, place, next_wakeup_ms });
                 }
+                Err(error) if is_elsewhere(&error) => return Err(error),
                 Err(error) => {
                     let (binding, error) = (manifest.binding, format!("{error:#}"));
                     tracing::warn!(binding, error, "a snapshot is left out: it cannot be used");
@@ -92,15 +96,35 @@ impl Snapshots {
     }
 }
 
+/// What facts rest on beside the log: tells one set of token keys from another.
+pub fn rests_on(config: &Config) -> anyhow::Result<String> {
+    Ok(config.keys()?.record_hash(b"snapshots"))
+}
+
+/// A starting engine wants to hear that this one is alive.
+pub fn answer(log: &mut BindingLog) -> anyhow::Result<()> {
+    log.poll()?;
+    if log.answer_due() {
+        log.bind(Vec::new())?;
+    }
+    Ok(())
+}
+
+/// Whether another state would be no better: the store does not answer, the key index cannot be written,
+/// or another engine has taken over.
+fn is_elsewhere(error: &anyhow::Error) -> bool {
+    let store = matches!(error.downcast_ref(), Some(ReadError::Store(e)) if !e.is_not_found());
+    store || error.is::<KeyIndexError>() || error.is::<BindingLogError>()
+}
+
 type Restored = (Adapter<()>, Dataflow, Option<Millis>);
 
 fn restore(
     store: &Store,
     manifest: &Manifest,
-    workers: usize,
-    topics: &Topics,
-    judge: &Judge,
+    (workers, topics, judge): (usize, &Topics, &Judge),
     keys: &mut DiskKeyIndex,
+    mut between: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Restored> {
     let begin = Instant::now();
     let snapshot = Snapshot::open(store, manifest)?;
@@ -114,8 +138,9 @@ fn restore(
         );
         for used in snapshot.keys_from(held_until) {
             keys.fill(used?)?;
+            between()?;
         }
-        keys.filled(manifest.next_ordinal).context("key index")?;
+        keys.filled(manifest.next_ordinal)?;
     }
     let mut dataflow = Dataflow::start(workers)?;
     let mut restoring = dataflow.restore(manifest.t_ms);
@@ -124,6 +149,7 @@ fn restore(
     let memberships = snapshot.facts(|facts| {
         events += facts.events.len();
         fault::point("during_restore");
+        between()?;
         let erasures = facts.erasures.clone();
         let output = restoring.take_in(facts)?;
         adapter.recall_erased(&erasures, &output.moments);

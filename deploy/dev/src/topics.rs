@@ -23,11 +23,7 @@ pub fn all() -> Vec<Topic> {
     let sources = ["cdp", "broadcast", "ads"];
     let kinds = ["cebe.events", "cebe.backfill"];
     let sources = kinds.iter().flat_map(|kind| sources.map(|source| format!("{kind}.{source}")));
-    sources
-        .map(|name| Topic::new(name, 4, FOR_EVER_MS))
-        .chain([Topic::new("cebe.counts", 1, FOR_EVER_MS)])
-        .chain(topic::engine())
-        .collect()
+    sources.map(|name| Topic::new(name, 4, FOR_EVER_MS)).chain(topic::engine()).collect()
 }
 
 /// Creates the topics that are not there yet, and waits until all can be used.

@@ -13,6 +13,7 @@ mod metric;
 mod object;
 mod progress;
 mod quarantine;
+mod reconciliation;
 mod rejected;
 mod seen;
 mod segment;
@@ -26,6 +27,7 @@ pub use ledger::LedgerRow;
 pub use metric::MetricRow;
 pub use progress::{Progress, ProgressEntry};
 pub use quarantine::QuarantineRow;
+pub use reconciliation::ReconciliationRow;
 pub use rejected::RejectedRow;
 pub use seen::SeenRow;
 pub use segment::SegmentRow;
@@ -60,6 +62,8 @@ pub enum Row {
     Rejected(RejectedRow),
     /// A partition's ledger.
     Ledger(LedgerRow),
+    /// An hour of a source.
+    Reconciliation(ReconciliationRow),
 }
 
 impl Row {
@@ -77,6 +81,7 @@ impl Row {
             Row::Definition(_) => View::Definitions,
             Row::Rejected(_) => View::Rejected,
             Row::Ledger(_) => View::Ledger,
+            Row::Reconciliation(_) => View::Reconciliation,
         }
     }
 
@@ -94,6 +99,7 @@ impl Row {
             Row::Definition(row) => row.logical_time,
             Row::Rejected(row) => row.logical_time,
             Row::Ledger(row) => row.logical_time,
+            Row::Reconciliation(row) => row.logical_time,
         }
     }
 
@@ -112,6 +118,7 @@ impl Row {
             Row::Definition(row) => row.write(seq, &mut object),
             Row::Rejected(row) => row.write(seq, &mut object),
             Row::Ledger(row) => row.write(seq, &mut object),
+            Row::Reconciliation(row) => row.write(seq, &mut object),
         }
         object.end();
     }

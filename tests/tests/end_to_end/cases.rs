@@ -270,7 +270,7 @@ pub fn frozen_engine_is_fenced(system: &System) -> anyhow::Result<()> {
     sources_on(system)?;
     frozen.signal("STOP")?;
     // On another machine: the frozen one still holds its key index.
-    let mut second = system.spawn_engine_in("elsewhere")?;
+    let mut second = system.spawn_engine_in("elsewhere", &[])?;
     second.wait_ready()?;
     let before = records_read(system)?;
     let events = |keys: std::ops::Range<u32>| -> Vec<Message> {

@@ -7,6 +7,8 @@ mod cases;
 mod define;
 mod desk;
 mod erase;
+mod reconcile;
+mod recovery;
 mod replay;
 
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 19] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -27,9 +29,19 @@ const CASES: [(&str, Case); 13] = [
     ("the_engine_is_asked_under_load", desk::the_engine_is_asked_under_load),
     ("definitions_change_while_events_flow", define::definitions_change_while_events_flow),
     ("kill_9_under_load", cases::kill_9_under_load),
+    ("counts_are_reconciled", reconcile::counts_are_reconciled),
     ("second_engine_is_refused", cases::second_engine_is_refused),
     ("frozen_engine_is_fenced", cases::frozen_engine_is_fenced),
     ("verify_finds_a_tampered_row", cases::verify_finds_a_tampered_row),
+    ("reconcile_names_what_was_tampered_with", reconcile::reconcile_names_what_was_tampered_with),
+    ("a_start_begins_at_the_newest_snapshot", recovery::a_start_begins_at_the_newest_snapshot),
+    ("damaged_files_are_made_anew", recovery::damaged_files_are_made_anew),
+    // The last: nobody can verify what is gone.
+    ("what_is_gone_is_not_counted_as_equal", reconcile::what_is_gone_is_not_counted_as_equal),
+    (
+        "what_is_cut_under_a_stopped_engine_is_missed",
+        recovery::what_is_cut_under_a_stopped_engine_is_missed,
+    ),
 ];
 
 fn main() {

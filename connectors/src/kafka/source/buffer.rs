@@ -32,6 +32,8 @@ pub(super) struct PartitionBuffer {
     bytes: usize,
     /// Where the next range begins.
     bound_to: i64,
+    /// No record before this offset will come.
+    held_from: i64,
 }
 
 /// What a range turned out to be.
@@ -48,12 +50,18 @@ pub(super) enum Taken {
 
 impl PartitionBuffer {
     pub(super) fn new(topic: Arc<str>, partition: i32, start: i64) -> PartitionBuffer {
-        PartitionBuffer { topic, partition, records: VecDeque::new(), bytes: 0, bound_to: start }
+        let (records, bytes) = (VecDeque::new(), 0);
+        PartitionBuffer { topic, partition, records, bytes, bound_to: start, held_from: start }
     }
 
     /// The offset that reading has to go on from.
     pub(super) fn next_offset(&self) -> i64 {
-        self.records.back().map_or(self.bound_to, |record| record.offset + 1)
+        self.records.back().map_or(self.bound_to.max(self.held_from), |record| record.offset + 1)
+    }
+
+    /// Gives up what lies before `offset` and was not read.
+    pub(super) fn skip_to(&mut self, offset: i64) {
+        self.held_from = offset;
     }
 
     /// Where the next range begins.
@@ -168,6 +176,17 @@ mod tests {
         assert_eq!(buffer.take(&range(2, 10, 4)), Taken::Different { found: 3 });
         assert_eq!(buffer.take(&range(2, 9, 2)), Taken::Different { found: 2 }, "8 is gone");
         assert!(matches!(buffer.take(&range(2, 10, 3)), Taken::Records(_)));
+    }
+
+    #[test]
+    fn what_is_given_up_is_part_of_a_range_and_no_record_of_it() {
+        let mut buffer = buffer(2, &[]);
+        buffer.skip_to(5);
+        assert_eq!((buffer.next_offset(), buffer.bound_to()), (5, 2));
+        assert!(!buffer.push(4, 0, b"") && buffer.push(5, 0, b""));
+        let offered = buffer.offer(10, 100).unwrap();
+        assert_eq!(offered, range(2, 6, 1));
+        assert!(matches!(buffer.take(&offered), Taken::Records(records) if records.len() == 1));
     }
 
     #[test]

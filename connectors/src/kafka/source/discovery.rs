@@ -82,7 +82,7 @@ fn search(
     }
 }
 
-/// Partitions of the control and history topics and of the sources that are not `known` yet, which they then are.
+/// Partitions of the input that are not `known` yet, which they then are.
 fn look(
     consumer: &Consumer,
     topics: &Topics,
@@ -92,10 +92,7 @@ fn look(
         consumer.fetch_metadata(None, TIMEOUT).map_err(ClientError::on("list the topics"))?;
     let mut found = Vec::new();
     for topic in metadata.topics() {
-        if topic.name() != topics.control
-            && topic.name() != topics.history
-            && topics.source_module(topic.name()).is_none_or(str::is_empty)
-        {
+        if !topics.reads(topic.name()) {
             continue;
         }
         let name: Arc<str> = topic.name().into();

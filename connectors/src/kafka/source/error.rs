@@ -1,15 +1,41 @@
+use std::fmt;
 use std::sync::Arc;
 
 use crate::binding::Range;
 use crate::kafka::ClientError;
+
+/// Records of a partition that were not read and are no longer held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Where.
+    pub topic: Arc<str>,
+    /// Where.
+    pub partition: i32,
+    /// The first missing offset.
+    pub from: i64,
+    /// The first offset that is held.
+    pub to: i64,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lost { topic, partition, from, to } = self;
+        write!(f, "{topic}/{partition}: offsets {from} to {to}")
+    }
+}
+
+fn list(all: &[Lost]) -> String {
+    all.iter().map(Lost::to_string).collect::<Vec<_>>().join(", ")
+}
 
 /// The records that a binding names cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Retention, or somebody, deleted records that are needed.
     #[error(
-        "{topic}/{partition}: offsets {from} to {to} are needed and no longer held. Restore them \
-         from a copy of the topic, and lengthen its retention.ms"
+        "{topic}/{partition}: offsets {from} to {to} are needed and no longer held. Restore them from a copy \
+         of the topic, or engine.data_dir with the snapshots that make them unnecessary; then lengthen \
+         the topic's retention.ms"
     )]
     Gone {
         /// Where.
@@ -21,6 +47,13 @@ pub enum SourceError {
         /// The first offset that is held.
         to: i64,
     },
+    /// Retention, or somebody, deleted records before they were read.
+    #[error(
+        "records are gone that were not read yet: {}. Restore them from a copy of the topics; or start \
+         once with --accept-loss, which goes on without them. Then lengthen retention.ms",
+        list(.0)
+    )]
+    Lost(Vec<Lost>),
     /// The topic ends before what was read of it: it was deleted and made anew, or lost data.
     #[error(
         "{topic}/{partition}: offset {needed} is needed, but the partition ends at {end}: the topic \

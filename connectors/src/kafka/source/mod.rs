@@ -1,5 +1,5 @@
-//! The input: every record of the control and history topics and of the sources' topics, in the order that the
-//! bindings give them.
+//! The input: every record of the topics of control, history and counts and of the sources' topics, in
+//! the order that the bindings give them.
 //!
 //! One consumer without a group reads all partitions. Records wait in memory until they are bound
 //! and taken; when too many wait, polling stops, and the client's own bounded queue stops the
@@ -23,7 +23,7 @@ use crate::fair_share::fair_share;
 pub use buffer::Record;
 use buffer::{PartitionBuffer, Taken};
 use discovery::Discovery;
-pub use error::SourceError;
+pub use error::{Lost, SourceError};
 
 /// How much may wait in memory, or be bound at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,14 @@ pub type Buffered = Limits;
 pub struct SourceOptions {
     /// Polling stops while this much waits.
     pub buffer: Limits,
+    /// What was deleted before it was read is given up. Otherwise it is an error.
+    pub accept_loss: bool,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        SourceOptions { buffer: Limits { records: 100_000, bytes: 64 << 20 } }
+        let buffer = Limits { records: 100_000, bytes: 64 << 20 };
+        SourceOptions { buffer, accept_loss: false }
     }
 }
 
@@ -102,7 +105,7 @@ impl Source {
     /// left them (`positions`), else from their first record.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// [`SourceError::Lost`], unless that is accepted; Kafka refuses.
     pub fn go_live(
         &mut self,
         positions: &BTreeMap<(Arc<str>, i32), i64>,
@@ -113,6 +116,7 @@ impl Source {
             .map(|((topic, partition), offset)| (topic.clone(), *partition, *offset))
             .collect();
         self.assign(left)?;
+        self.miss()?;
         let known = self.partitions.keys().cloned().collect();
         self.discovery = Some(Discovery::start(&self.consumer, &self.kafka, known)?);
         self.assign_found()

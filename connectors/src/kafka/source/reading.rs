@@ -10,8 +10,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::buffer::PartitionBuffer;
 use super::discovery::Discovery;
-use super::{Limits, Source, SourceError};
+use super::{Limits, Lost, Source, SourceError};
 use crate::kafka::ClientError;
+use crate::kafka::client::with_retries;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -79,6 +80,36 @@ impl Source {
                 tracing::warn!(%error, topic = &*topic, partition, "cannot examine the partition");
                 Ok(())
             }
+        }
+    }
+
+    /// Finds out what was deleted before it was read.
+    pub(super) fn miss(&mut self) -> Result<(), SourceError> {
+        let mut lost = Vec::new();
+        for ((topic, partition), buffer) in &mut self.partitions {
+            let from = buffer.next_offset();
+            let consumer = &self.consumer;
+            let (to, end) = with_retries(|| {
+                let action = ClientError::on(format!("find the start of {topic}/{partition}"));
+                consumer.fetch_watermarks(topic, *partition, TIMEOUT).map_err(action)
+            })?;
+            if end < from {
+                let (topic, partition) = (topic.clone(), *partition);
+                return Err(SourceError::Truncated { topic, partition, needed: from, end });
+            }
+            if to > from {
+                let gone = Lost { topic: topic.clone(), partition: *partition, from, to };
+                if self.options.accept_loss {
+                    tracing::error!(%gone, "records are lost: they were deleted before they were read");
+                    buffer.skip_to(to);
+                }
+                lost.push(gone);
+            }
+        }
+        match lost.is_empty() {
+            true => Ok(()),
+            false if self.options.accept_loss => self.assign_again(),
+            false => Err(SourceError::Lost(lost)),
         }
     }
 

@@ -8,11 +8,13 @@ pub mod metric;
 pub mod migrate;
 mod pending;
 pub mod preview;
+pub mod reconcile;
 pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod segment;
 pub mod settings;
+pub mod snapshots;
 pub mod source;
 pub mod verify;
 
@@ -24,7 +26,8 @@ use cebe_connectors::kafka::topics;
 
 use crate::config::Config;
 
-const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
+/// How long Kafka may take to answer a command.
+pub const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The sources that have a topic.
 fn topic_list(config: &Config) -> anyhow::Result<BTreeSet<String>> {

@@ -78,7 +78,7 @@ pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
     }
     if selection.control_records > 0 {
         eprintln!(
-            "{} rejected control records are left out: publish them anew instead",
+            "{} rejected control records or counts are left out: publish them anew instead",
             selection.control_records
         );
     }

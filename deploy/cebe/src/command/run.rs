@@ -4,10 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use cebe_connectors::adapter::AdaptError;
+use cebe_connectors::key_index::KeyIndexError;
 use cebe_connectors::loader::{self, Loader, LoaderConfig};
+use cebe_connectors::snapshot::{ReadError, StoreError};
 use cebe_query::desk::{Desk, Inquiries};
 use cebe_query::health::Health;
 use cebe_query::{AppState, app, serve, telemetry};
@@ -22,11 +25,19 @@ use crate::logging;
 
 /// How often the parts are looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long an engine whose disk fails waits before it begins again, at first and at most.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Go on although Kafka has deleted records before they were read. Each range is named in the log,
+    /// and counts as nothing: the ledger tells of records that were read.
+    #[arg(long)]
+    accept_loss: bool,
+}
 
-pub fn run(config: Config, _: Args) -> anyhow::Result<ExitCode> {
+pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     let telemetry = telemetry::install().context("metrics cannot be recorded")?;
     let health = Health::starting(&["engine", "loader"]);
@@ -44,7 +55,7 @@ pub fn run(config: Config, _: Args) -> anyhow::Result<ExitCode> {
     tracing::info!(address = %listener.local_addr()?, "http api listens");
 
     let (shutdown, stopping) = watch::channel(false);
-    let parts = Parts::start(&config, &health, inquiries, stopping.clone())?;
+    let parts = Parts::start(&config, &args, &health, inquiries, stopping.clone())?;
     let outcome = runtime.block_on(async {
         let mut stop = stopping.clone();
         let server = tokio::spawn(serve(listener, app(state), async move {
@@ -76,6 +87,7 @@ struct Parts {
 impl Parts {
     fn start(
         config: &Config,
+        args: &Args,
         health: &Health,
         inquiries: Inquiries,
         stopping: watch::Receiver<bool>,
@@ -88,9 +100,10 @@ impl Parts {
         let loader = loader::run(loader, stopping)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (config, stopped, health) = (config.clone(), stop.clone(), health.clone());
-        let engine = std::thread::Builder::new()
-            .name("cebe-engine".into())
-            .spawn(move || run_engine(config, Clerk::new(inquiries), &stopped, &health))?;
+        let accept_loss = args.accept_loss;
+        let engine = std::thread::Builder::new().name("cebe-engine".into()).spawn(move || {
+            keep_running(&config, accept_loss, Clerk::new(inquiries), &stopped, &health)
+        })?;
         Ok(Parts { stop, engine, loader })
     }
 
@@ -114,17 +127,58 @@ impl Parts {
     }
 }
 
-fn run_engine(
-    config: Config,
-    clerk: Clerk,
+/// Runs the engine until it is told to stop. If its disk fails it begins again, from the snapshot: a disk
+/// that was full may have room by then, and an index that was damaged is made anew.
+fn keep_running(
+    config: &Config,
+    accept_loss: bool,
+    mut clerk: Clerk,
     stop: &AtomicBool,
     health: &Health,
 ) -> anyhow::Result<()> {
-    let mut engine = Engine::start(config, clerk)?;
+    let mut pause = PAUSE;
+    loop {
+        let began = Instant::now();
+        let outcome = run_engine(config, accept_loss, &mut clerk, stop, health);
+        let error = match outcome {
+            Err(error) if is_of_the_disk(&error) => error,
+            outcome => return outcome,
+        };
+        if began.elapsed() > PAUSE_MAX {
+            pause = PAUSE;
+        }
+        let pause_ms = pause.as_millis() as u64;
+        tracing::error!(error = format!("{error:#}"), pause_ms, "the engine begins again");
+        health.set("engine", Err("its disk fails; it begins again".into()));
+        clerk.close();
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+fn run_engine(
+    config: &Config,
+    accept_loss: bool,
+    clerk: &mut Clerk,
+    stop: &AtomicBool,
+    health: &Health,
+) -> anyhow::Result<()> {
+    let mut engine = Engine::start(config.clone(), accept_loss)?;
     health.set("engine", Err("replaying".into()));
     engine.replay(stop)?;
     health.set("engine", Ok(()));
-    engine.run(stop)
+    engine.run(clerk, stop)
+}
+
+/// Whether the key index or the snapshots cannot be read or written.
+fn is_of_the_disk(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AdaptError::KeyIndex(_)))
+        || error.is::<KeyIndexError>()
+        || error.is::<StoreError>()
+        || error.is::<ReadError>()
 }
 
 async fn terminated() -> anyhow::Result<()> {

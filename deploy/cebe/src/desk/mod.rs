@@ -71,6 +71,12 @@ impl Clerk {
         self.inquiries.open();
     }
 
+    /// The state is none any more: inquiries are turned away, and the preview under way is dropped.
+    pub fn close(&mut self) {
+        self.inquiries.close();
+        self.preview = None;
+    }
+
     /// Whether it wants to be called again at once.
     pub fn is_busy(&self) -> bool {
         self.preview.is_some()

@@ -100,6 +100,17 @@ pub struct RejectedEvent<'v> {
 }
 
 #[derive(Debug, PartialEq, Serialize)]
+pub struct Reconciled<'v> {
+    pub source_module: &'v str,
+    #[serde(with = "rfc3339")]
+    pub hour: Millis,
+    pub emitted: Option<u64>,
+    pub read: u64,
+    pub difference: Option<i64>,
+    pub status: &'static str,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
 pub struct Ledger<'v> {
     pub topic: &'v str,
     pub partition: i32,

@@ -12,7 +12,7 @@ use cebe_schemas::time::Millis;
 use serde_json::{Map, Value};
 
 use super::rows::{
-    Customer, Identity, Ledger, MetricChange, MetricValue, Quarantined, RejectedEvent,
+    Customer, Identity, Ledger, MetricChange, MetricValue, Quarantined, Reconciled, RejectedEvent,
     SegmentChange, SegmentMember,
 };
 
@@ -39,6 +39,8 @@ pub struct Views {
     ledger: BTreeMap<Place, LedgerRow>,
     /// Offsets of the accepted events.
     stored: BTreeMap<Place, HashSet<i64>>,
+    /// (source, hour) → (emitted, read).
+    reconciled: BTreeMap<(Arc<str>, Millis), (Option<u64>, u64)>,
 }
 
 impl Views {
@@ -63,6 +65,9 @@ impl Views {
             }
             Row::Ledger(row) => {
                 self.ledger.insert((row.topic.clone(), row.partition), row);
+            }
+            Row::Reconciliation(row) => {
+                self.reconciled.insert((row.source_module, row.hour), (row.emitted, row.read));
             }
         }
     }
@@ -247,6 +252,24 @@ impl Views {
                 rejected: row.rejected,
                 skipped: row.skipped,
                 difference: row.records_read.abs_diff(decided) + row.accepted.abs_diff(stored),
+            }
+        })
+    }
+
+    pub fn reconciliation(&self) -> impl Iterator<Item = Reconciled<'_>> {
+        self.reconciled.iter().map(|((source_module, hour), (emitted, read))| {
+            let difference = emitted.map(|emitted| emitted as i64 - *read as i64);
+            Reconciled {
+                source_module,
+                hour: *hour,
+                emitted: *emitted,
+                read: *read,
+                difference,
+                status: match difference {
+                    None => "unknown",
+                    Some(0) => "equal",
+                    Some(_) => "different",
+                },
             }
         })
     }

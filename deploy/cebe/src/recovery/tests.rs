@@ -210,7 +210,8 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError>
         if number == at {
             let mut keys = DiskKeyIndex::open(&dir.path().join("keys"), "x", 0).unwrap();
             let topics = Topics::default();
-            let restored = restore(&store, &manifest, workers, &topics, &judge(), &mut keys);
+            let restored =
+                restore(&store, &manifest, (workers, &topics, &judge()), &mut keys, || Ok(()));
             let (adapter, dataflow, _) = restored.unwrap();
             second = Some(Run { adapter: adapter.with_keys(keys), dataflow });
         }

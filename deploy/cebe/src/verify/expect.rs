@@ -100,6 +100,7 @@ impl Expected {
             writer.flush()?;
         }
         files::write(&views, folder)?;
+        files::file(folder, "reconciliation", views.reconciliation())?;
         for kind in ["segment", "metric"] {
             let rows = in_force(&definitions, kind);
             files::file(folder, &format!("{kind}_definitions"), rows.into_iter())?;

@@ -5,6 +5,7 @@
 //! * [`lines`]: the two compared, line by line, by key. Pure.
 //! * [`feeds`]: `cebe.out.*` against that. [`views`]: ClickHouse against that.
 
+mod checks;
 mod erasures;
 pub mod expect;
 pub mod export;

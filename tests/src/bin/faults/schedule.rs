@@ -21,7 +21,7 @@ pub const POINTS: [(&str, u32); 15] = [
     ("after_manifest", 4),
     ("mid_compaction", 1),
     ("during_restore", 1),
-    ("during_replay", 2),
+    ("during_replay", 1),
     ("after_claim", 1),
     ("after_takeover", 1),
 ];

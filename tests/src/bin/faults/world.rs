@@ -94,6 +94,7 @@ impl World {
         let log = self.folder.join(format!("engine-{:03}.log", self.started));
         let mut command = self.cebe();
         command
+            .arg("run")
             .env("CEBE_KAFKA_BROKERS", self.kafka.address().to_string())
             .env("CEBE_CLICKHOUSE_URL", format!("http://{}", self.clickhouse.address()))
             .env("CEBE_ENGINE_DATA_DIR", self.data_dir())

@@ -168,9 +168,8 @@ pub fn none(view: View) -> Option<Value> {
         View::Seen => json!([null, null]),
         View::Segments | View::Quarantine => json!(false),
         View::Metrics => json!([0, 0, null]),
-        View::Events | View::Erasures | View::Definitions | View::Rejected | View::Ledger => {
-            return None;
-        }
+        View::Events | View::Erasures | View::Definitions | View::Rejected => return None,
+        View::Ledger | View::Reconciliation => return None,
     })
 }
 
