@@ -138,9 +138,13 @@ impl Store {
         let mark = damage_mark(path);
         let error = match mark.exists() {
             true => "it was found to be damaged".to_owned(),
-            false => match Store::open(path) {
-                Err(KeyIndexError::Store { error, .. }) if is_damage(&error) => error.to_string(),
-                opened => return opened,
+            // A damaged journal can make the store panic.
+            false => match std::panic::catch_unwind(|| Store::open(path)) {
+                Err(_) => "it cannot be opened".to_owned(),
+                Ok(Err(KeyIndexError::Store { error, .. })) if is_damage(&error) => {
+                    error.to_string()
+                }
+                Ok(opened) => return opened,
             },
         };
         tracing::warn!(path = %path.display(), error, "the key index is made anew");
