@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fs::{File, TryLockError};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
@@ -133,30 +134,39 @@ impl DiskKeyIndex {
 }
 
 impl Store {
-    /// Opens it; what is there is thrown away if it is damaged, now or when it was last used.
+    /// Opens it; what is there is thrown away if it is damaged, or was found to be. The mark stands while it
+    /// is being opened: what ends the process then is found by the next start.
     fn open_or_empty(path: &Path) -> Result<Store, KeyIndexError> {
-        let mark = damage_mark(path);
-        let error = match mark.exists() {
-            true => "it was found to be damaged".to_owned(),
-            // A damaged journal can make the store panic.
-            false => match std::panic::catch_unwind(|| Store::open(path)) {
-                Err(_) => "it cannot be opened".to_owned(),
-                Ok(Err(KeyIndexError::Store { error, .. })) if is_damage(&error) => {
-                    error.to_string()
-                }
-                Ok(opened) => return opened,
-            },
-        };
-        tracing::warn!(path = %path.display(), error, "the key index is made anew");
-        let removed = std::fs::remove_dir_all(path).and_then(|()| match mark.exists() {
-            true => std::fs::remove_file(&mark),
-            false => Ok(()),
-        });
-        removed.map_err(|error| KeyIndexError::Store {
+        let failed = |error: std::io::Error| KeyIndexError::Store {
             path: path.display().to_string(),
             error: error.into(),
-        })?;
-        Store::open(path)
+        };
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
+        let mark_path = doubt_mark(path);
+        let is_doubtful = mark_path.exists();
+        let mark = File::create(&mark_path).map_err(failed)?;
+        match mark.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => {
+                let (path, error) = (path.display().to_string(), fjall::Error::Locked);
+                return Err(KeyIndexError::Store { path, error });
+            }
+        }
+        if is_doubtful && path.exists() {
+            tracing::warn!(path = %path.display(), "the key index was damaged; it is made anew");
+            std::fs::remove_dir_all(path).map_err(failed)?;
+        }
+        let opened = match Store::open(path) {
+            Err(KeyIndexError::Store { error, .. }) if is_damage(&error) => {
+                tracing::warn!(path = %path.display(), %error, "the key index is damaged; it is made anew");
+                std::fs::remove_dir_all(path).map_err(failed)?;
+                Store::open(path)
+            }
+            opened => opened,
+        };
+        std::fs::remove_file(&mark_path).map_err(failed)?;
+        opened
     }
 
     fn next_ordinal(&self) -> Result<u64, KeyIndexError> {
@@ -212,15 +222,15 @@ impl Store {
 impl Store {
     /// The next start empties it.
     fn mark_damaged(&self) {
-        if let Err(error) = std::fs::write(damage_mark(&self.path), "") {
+        if let Err(error) = File::create(doubt_mark(&self.path)) {
             tracing::warn!(%error, path = %self.path.display(), "delete this directory: it is damaged");
         }
     }
 }
 
 /// Says that an index has to be emptied.
-fn damage_mark(path: &Path) -> PathBuf {
-    path.with_extension("damaged")
+fn doubt_mark(path: &Path) -> PathBuf {
+    path.with_extension("doubtful")
 }
 
 /// Whether the files are not what was written; else something is the matter with the machine.
