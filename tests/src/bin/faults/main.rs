@@ -1,6 +1,6 @@
 //! `cargo faults`: load and faults by a seed, then quiet, then every check.
 //!
-//! * [`schedule`]: which faults, and when; pure. [`load`]: what is published; pure.
+//! * [`mod@schedule`]: which faults, and when; pure. [`load`]: what is published; pure.
 //! * [`world`]: the servers, the proxies and the engine. [`publisher`]: puts the load into Kafka.
 //! * [`act`]: carries a fault out; [`tear`]: the one that damages files.
 //! * [`quiet`]: waits until nothing is on its way. [`examine`] and [`check`]: what has to hold then.
