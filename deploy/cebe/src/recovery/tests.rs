@@ -188,8 +188,12 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError>
     let keeper = Keeper::start(store.clone(), "test".into(), &[], TINY).unwrap();
     let keys = MemoryKeyIndex::default();
     let mut control = ControlState::new();
-    let on = json!({"sources": {"cdp": "on", "broadcast": "on", "ads": "on"}});
-    control.apply(on.to_string().as_bytes()).unwrap();
+    let clicked = json!({"did": "ad.clicked", "where": [{"property": "size", "gte": 1}]});
+    let first = json!({
+        "sources": {"cdp": "on", "broadcast": "on", "ads": "on"},
+        "segments": [{"segment_id": "f", "account_id": "a", "when": clicked}],
+    });
+    control.apply(first.to_string().as_bytes()).unwrap();
     let adapter = Adapter::new(judge(), Topics::default(), keys, control);
     let mut first = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
     let mut second: Option<Run<DiskKeyIndex>> = None;
