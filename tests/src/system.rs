@@ -76,14 +76,7 @@ impl System {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        for line in self.services.env().lines() {
-            if let Some((name, value)) = line.split_once('=') {
-                command.env(name, value);
-            }
-        }
-        command.env("CEBE_TOKENS_DEVELOPMENT", "true");
-        command
+        command(&self.binary, &self.services)
     }
 
     /// Starts an engine and waits until it is ready.
@@ -178,6 +171,18 @@ impl System {
         let text = self.services.query(sql)?;
         text.trim().parse().with_context(|| format!("{sql}: {text:?} is not one number"))
     }
+}
+
+/// `binary`, which is `cebe`, with settings that lead to `services`.
+pub fn command(binary: &Path, services: &Guard) -> Command {
+    let mut command = Command::new(binary);
+    for line in services.env().lines() {
+        if let Some((name, value)) = line.split_once('=') {
+            command.env(name, value);
+        }
+    }
+    command.env("CEBE_TOKENS_DEVELOPMENT", "true");
+    command
 }
 
 /// A running `cebe run`; killed when dropped.

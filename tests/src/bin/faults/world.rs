@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use cebe_dev::proxy::{Mode, Proxy};
 use cebe_dev::{Detour, Guard, Options, Progress};
-use cebe_tests::system::{Engine, binary, free_port};
+use cebe_tests::system::{Engine, binary, command, free_port};
 
 use crate::interrupt;
 use crate::schedule::Server;
@@ -78,14 +78,7 @@ impl World {
 
     /// `cebe` with settings that lead directly to the servers.
     pub fn cebe(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        for line in self.services.env().lines() {
-            if let Some((name, value)) = line.split_once('=') {
-                command.env(name, value);
-            }
-        }
-        command.env("CEBE_TOKENS_DEVELOPMENT", "true");
-        command
+        command(&self.binary, &self.services)
     }
 
     /// Starts an engine behind the proxies; with `fault`, one that dies at a point.
