@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
-use cebe_connectors::binding::{ClaimRecord, LogRecord};
+use cebe_connectors::binding::{ClaimRecord, LOGIC_VERSION, LogRecord};
 use cebe_connectors::kafka::Topics;
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::key_index::memory::MemoryKeyIndex;
-use cebe_connectors::snapshot::{Keeper, KeptTick, Manifest, SealedAt, Sizes, Snapshot, Store};
+use cebe_connectors::snapshot::{
+    Keeper, KeptTick, KindBytes, Manifest, Origin, SealedAt, Sizes, Snapshot, Store,
+};
 use cebe_dataflow::Dataflow;
 use clap::Args;
 use serde_json::json;
@@ -56,10 +58,10 @@ The key index is not part of it: it is on disk, or filled from its own files at 
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let store = Store::directory(&options.directory)?;
     let mut written = None;
-    if Manifest::list(&store, RESTS_ON)?.is_empty() {
+    if Manifest::list(&store, RESTS_ON)?.states.is_empty() {
         written = Some(write(options, &store)?);
     }
-    let manifests = Manifest::list(&store, RESTS_ON)?;
+    let manifests = Manifest::list(&store, RESTS_ON)?.states;
     let manifest = manifests.first().context("no snapshot was written")?;
     let before = memory_bytes()?;
     let (restored, took) = cost(|| restore(&store, manifest, options.workers))?;
@@ -79,7 +81,8 @@ fn write(options: &Options, store: &Store) -> anyhow::Result<Cost> {
     let claim = LogRecord::Claim(ClaimRecord { generation: 1, engine: "bench".into() });
     place.chain.read(&claim.to_bytes()?)?;
     let ((), took) = cost(|| {
-        let keeper = Keeper::start(store.clone(), RESTS_ON.into(), &[], Sizes::default())?;
+        let keeper =
+            Keeper::start(store.clone(), RESTS_ON.into(), Origin::default(), Sizes::default())?;
         for tick in 0..options.events.div_ceil(BATCH as u64) {
             let batch = source.take(BATCH)?;
             let t_ms = batch.at_ms.unwrap_or_default();
@@ -91,10 +94,18 @@ fn write(options: &Options, store: &Store) -> anyhow::Result<Cost> {
             keeper.keep(KeptTick::new(&adapted, binding.t_ms));
             place.chain.read(&LogRecord::Binding(binding).to_bytes()?)?;
             if tick as usize % SEAL_EVERY == SEAL_EVERY - 1 {
-                keeper.seal(SealedAt { place: place.clone(), adapter: adapter.save() });
+                keeper.seal(SealedAt {
+                    place: place.clone(),
+                    adapter: adapter.save(),
+                    logic_version: LOGIC_VERSION,
+                });
             }
         }
-        keeper.seal(SealedAt { place: place.clone(), adapter: adapter.save() });
+        keeper.seal(SealedAt {
+            place: place.clone(),
+            adapter: adapter.save(),
+            logic_version: LOGIC_VERSION,
+        });
         anyhow::Ok(())
     })
     .and_then(|(done, took)| Ok((done?, took)))?;
@@ -129,7 +140,7 @@ fn report(
 ) -> anyhow::Result<()> {
     let seconds = |cost: Cost| (cost.wall.as_secs_f64(), cost.cpu.as_secs_f64());
     let (wall, cpu) = seconds(took);
-    let (facts, keys) = manifest.sizes_bytes();
+    let KindBytes { facts, keys, .. } = manifest.sizes();
     if options.json {
         let line = json!({
             "customers": options.customers, "events": events, "workers": options.workers,

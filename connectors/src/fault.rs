@@ -15,6 +15,11 @@ pub const VARIABLE: &str = "CEBE_FAULT";
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
+/// `CEBE_FAULT=older_logic`: this process is to pass for the version of CEBE before, whose logic is another.
+pub fn is_older_logic() -> bool {
+    ARMED.get_or_init(armed).as_ref().is_some_and(|armed| armed.name == "older_logic")
+}
+
 /// The process dies here if this passing of the point is the one that is armed.
 pub fn point(name: &str) {
     point_after(name, || {});

@@ -49,6 +49,17 @@ impl View {
         View::Reconciliation,
     ];
 
+    /// Views of state that the dataflow computes: a row says what holds of its key from then on.
+    pub const COMPUTED: [View; 7] = [
+        View::Identities,
+        View::Customers,
+        View::Seen,
+        View::Segments,
+        View::Metrics,
+        View::Quarantine,
+        View::Erasures,
+    ];
+
     /// The name in topics and tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -98,10 +98,21 @@ impl System {
 
     /// As [`System::engine_in`], and does not wait.
     pub fn spawn_engine_in(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Engine> {
+        self.spawn_engine_as(name, arguments, &[])
+    }
+
+    /// As [`System::spawn_engine_in`], with further variables in its environment.
+    pub fn spawn_engine_as(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Engine> {
         let port = free_port()?;
         let log = self.folder.path().join(format!("engine-{port}.log"));
         let mut command = self.command();
         command.env("CEBE_ENGINE_DATA_DIR", self.data_dir(name)).arg("run").args(arguments);
+        command.envs(variables.iter().copied());
         Engine::spawn(command, port, log)
     }
 

@@ -17,9 +17,18 @@ use std::sync::Arc;
 use cebe_schemas::time::Millis;
 use serde::{Deserialize, Serialize};
 
+use crate::fault;
+
 /// The version of the rules that turn bound records into outputs. It is part of each binding: a
-/// replay under other rules may not be compared with what was published.
+/// replay under other rules may not be compared with what was published. Raise it with every change of what
+/// is published of the same records; and [`FACTS_VERSION`](crate::snapshot::FACTS_VERSION) too if it is the
+/// adapter that changes. The first start then publishes the differences (ADR 0022).
 pub const LOGIC_VERSION: u32 = 5;
+
+/// The logic of this process: [`LOGIC_VERSION`], unless it is to pass for the version before.
+pub fn logic_version() -> u32 {
+    LOGIC_VERSION - u32::from(fault::is_older_logic())
+}
 
 /// BLAKE3 of the bytes of a record on `cebe.bindings`; 64 hex digits in JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

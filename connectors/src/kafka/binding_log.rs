@@ -54,6 +54,8 @@ pub struct BindingLogOptions {
     pub engine: String,
     /// How long a running engine has to answer a claim.
     pub claim_wait: Duration,
+    /// The logic of the bindings to append.
+    pub logic_version: u32,
 }
 
 /// Appends and reads bindings.
@@ -63,6 +65,8 @@ pub struct BindingLog {
     producer: BaseProducer<Context>,
     place: LogPlace,
     claim: Claim,
+    logic_version: u32,
+    is_mixed: bool,
     clock: Clock,
     system: SystemClock,
 }
@@ -90,6 +94,8 @@ impl BindingLog {
             producer,
             place,
             claim: Claim::new(engine, entry.claim_wait.as_millis() as u64),
+            logic_version: entry.logic_version,
+            is_mixed: false,
             clock: Clock::default(),
             system: SystemClock::default(),
         };
@@ -163,6 +169,11 @@ impl BindingLog {
         &self.place
     }
 
+    /// Whether bindings of another logic have been read.
+    pub fn is_mixed(&self) -> bool {
+        self.is_mixed
+    }
+
     /// The id of this engine.
     pub fn engine(&self) -> &str {
         self.claim.engine()
@@ -182,7 +193,8 @@ impl BindingLog {
         ranges: Vec<Range>,
     ) -> Result<Binding, BindingLogError> {
         let t_ms = self.clock.next(self.system.read(), self.chain().head().t_ms)?;
-        Ok(self.chain().next(t_ms, generation, ranges))
+        let logic_version = self.logic_version;
+        Ok(Binding { logic_version, ..self.chain().next(t_ms, generation, ranges) })
     }
 
     /// Whoever loses the race for the number learns it from the claim while reading.
@@ -227,6 +239,9 @@ impl BindingLog {
             Some(Entry::End) => Ok(Progress { something: true, end: true }),
             Some(Entry::Record(bytes)) => {
                 let reading = self.place.read(&bytes, self.reader.place().0)?;
+                if let Reading::Binding(binding) = &reading {
+                    self.is_mixed |= binding.logic_version != self.logic_version;
+                }
                 if reading == Reading::Late {
                     tracing::info!(
                         after = self.chain().head().number,

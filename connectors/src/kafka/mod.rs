@@ -19,6 +19,7 @@ pub mod feed;
 pub mod held;
 pub mod history_log;
 pub mod log_place;
+pub(crate) mod partitions;
 pub(crate) mod reader;
 pub mod source;
 pub mod tail;

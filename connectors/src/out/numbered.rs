@@ -20,6 +20,11 @@ mod place;
 
 pub use compare::{Difference, compare};
 
+/// The key of a row, as its record carries it.
+pub fn key(row: &Row) -> Vec<u8> {
+    with_key(row, |key, _| json(key))
+}
+
 /// A row that cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum NumberError {
@@ -44,6 +49,8 @@ pub struct OutRecord {
     pub value: Vec<u8>,
     /// The row's logical time.
     pub t_ms: Millis,
+    /// The key has no value any more.
+    pub deleted: bool,
 }
 
 /// Everything that one tick publishes, in order.
@@ -81,7 +88,8 @@ pub fn number(
             let (partition, key) = with_key(row, |key, _| (partition(key), json(key)));
             let out = &mut partitions[partition as usize];
             let value = out.write(row, *t_ms).ok_or(NumberError::TooMany { view })?;
-            records.push(OutRecord { view, partition, key, value, t_ms: *t_ms });
+            let (t_ms, deleted) = (*t_ms, row.is_deleted());
+            records.push(OutRecord { view, partition, key, value, t_ms, deleted });
         }
         let written = (0..).zip(partitions).filter(|(_, out)| out.count > 0);
         entries.extend(written.map(|(partition, out)| out.entry(view, partition)));

@@ -1,8 +1,8 @@
 //! Merges files beside the keeping of facts, a step at a time: a few recent files with each part of the
 //! base, so that what is overruled or erased goes, and the number of files stays small.
 
-use super::facts::Facts;
-use super::manifest::{Files, Segment};
+use super::content::Content;
+use super::manifest::{Family, Files, Segment};
 use super::reading::ReadError;
 use super::store::Store;
 use super::{file, keys};
@@ -34,11 +34,11 @@ impl Default for Sizes {
 }
 
 /// A merge under way.
-pub(super) struct Compaction {
+pub(super) struct Compaction<C> {
     /// Merged, oldest first.
     recent: Vec<Segment>,
-    /// Their facts, by part.
-    split: Vec<Facts>,
+    /// Their rows, by part.
+    split: Vec<C>,
     /// The parts of before; none: recent files are merged with each other only.
     base: Option<Vec<Segment>>,
     /// How many parts there will be.
@@ -46,9 +46,9 @@ pub(super) struct Compaction {
     written: Vec<Segment>,
 }
 
-impl Compaction {
+impl<C: Content> Compaction<C> {
     /// What is to be merged of `files`, if it is time.
-    pub(super) fn due(files: &Files, sizes: &Sizes) -> Option<Compaction> {
+    pub(super) fn due(files: &Family, sizes: &Sizes) -> Option<Compaction<C>> {
         let bytes = |segments: &[Segment]| segments.iter().map(|each| each.bytes).sum::<u64>();
         let (base, recent) = (bytes(&files.base), bytes(&files.recent));
         let is_large = recent >= base / 4;
@@ -73,29 +73,29 @@ impl Compaction {
     /// Does a part of the work; whether more is to be done.
     pub(super) fn step(&mut self, store: &Store) -> Result<bool, ReadError> {
         if self.split.is_empty() {
-            let mut recent = Facts::default();
+            let mut recent = C::default();
             for segment in &self.recent {
-                recent.append(segment.facts(store)?);
+                recent.append(segment.rows(store)?);
             }
             self.split = recent.split(self.parts);
             return Ok(true);
         }
         let done = self.written.len();
-        let mut merged: Vec<Facts> = match &self.base {
+        let mut merged: Vec<C> = match &self.base {
             // One part of before is one or several of now.
             Some(base) if !base.is_empty() => {
                 let each = self.parts / base.len();
-                let part = base[done / each].facts(store)?.split(self.parts);
+                let part = base[done / each].rows::<C>(store)?.split(self.parts);
                 part.into_iter().skip(done).take(each).collect()
             }
-            _ => vec![Facts::default()],
+            _ => vec![C::default()],
         };
-        for (facts, at) in merged.iter_mut().zip(done..) {
-            facts.append(std::mem::take(&mut self.split[at]));
-            facts.settle(self.base.is_some());
-            let bytes = facts.to_bytes();
+        for (rows, at) in merged.iter_mut().zip(done..) {
+            rows.append(std::mem::take(&mut self.split[at]));
+            rows.settle(self.base.is_some());
+            let bytes = rows.to_bytes();
             let segment = Segment {
-                name: file::name("facts", &bytes),
+                name: file::name(C::KIND, &bytes),
                 bytes: bytes.len() as u64,
                 next_ordinal: 0,
             };
@@ -107,7 +107,7 @@ impl Compaction {
     }
 
     /// Puts what was written in the place of what was merged.
-    pub(super) fn apply(self, files: &mut Files) {
+    pub(super) fn apply(self, files: &mut Family) {
         files.recent.retain(|segment| !self.recent.contains(segment));
         match self.base {
             Some(_) => files.base = self.written,

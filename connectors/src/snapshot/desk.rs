@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 use object_store::PutPayload;
 
 use super::compaction::{Compaction, Sizes, merge_keys};
-use super::keeper::{KeptTick, Order, SealedAt};
-use super::manifest::{FileName, Files, KEPT, Manifest, Segment};
+use super::content::Content;
+use super::facts::Facts;
+use super::keeper::{KeptTick, Order, Origin, SealedAt};
+use super::manifest::{
+    Family, FileName, Files, KEPT, KindBytes, Manifest, PublishedAt, Segment, is_manifest,
+};
+use super::published::Published;
 use super::reading::ReadError;
 use super::store::{Store, StoreError};
 use super::{document, file, keys};
@@ -42,8 +47,11 @@ pub(super) struct Desk {
     /// The last ones, oldest first.
     manifests: Vec<Manifest>,
     open: KeptTick,
+    /// As of when the files and what is open tell what was published.
+    published: Option<PublishedAt>,
+    open_published: Published,
     pending: Option<Pending>,
-    compaction: Option<Compaction>,
+    merging: Merging,
     /// A file that is to be merged is damaged: the next start finds out what to do.
     is_damaged: bool,
     is_sealing: Arc<AtomicBool>,
@@ -53,23 +61,30 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Goes on from the first of `manifests`.
+    /// Goes on from `origin`.
     pub(super) fn new(
         store: Store,
         sizes: Sizes,
         rests_on: String,
-        manifests: &[Manifest],
+        origin: Origin<'_>,
         is_sealing: Arc<AtomicBool>,
     ) -> Desk {
+        let Origin { states, outputs, is_first } = origin;
+        let mut files = states.first().map(|newest| newest.files.clone()).unwrap_or_default();
+        let outputs = outputs.or(states.first());
+        files.published = outputs.map(|of| of.files.published.clone()).unwrap_or_default();
+        let nothing = is_first.then(|| PublishedAt::new(0, 0));
         Desk {
             store,
             sizes,
             rests_on,
-            files: manifests.first().map(|newest| newest.files.clone()).unwrap_or_default(),
-            manifests: manifests.iter().rev().cloned().collect(),
+            files,
+            manifests: states.iter().rev().cloned().collect(),
             open: KeptTick::default(),
+            published: outputs.map_or(nothing, |of| of.published().cloned()),
+            open_published: Published::default(),
             pending: None,
-            compaction: None,
+            merging: Merging::default(),
             is_damaged: false,
             is_sealing,
             known: BTreeSet::new(),
@@ -104,16 +119,20 @@ impl Desk {
     }
 
     fn patience(&self) -> Duration {
-        match (&self.pending, &self.compaction) {
+        match (&self.pending, self.merging.is_under_way()) {
             (Some(pending), _) => pending.again_at.saturating_duration_since(Instant::now()),
-            (None, Some(_)) => Duration::ZERO,
-            (None, None) => Duration::from_secs(1),
+            (None, true) => Duration::ZERO,
+            (None, false) => Duration::from_secs(1),
         }
     }
 
     fn keep(&mut self, tick: KeptTick) {
         self.open.facts.append(tick.facts);
         self.open.keys.extend(tick.keys);
+        if let (Some(published), Some((at, rows))) = (&mut self.published, tick.published) {
+            *published = at;
+            self.open_published.append(rows);
+        }
     }
 
     /// Makes files of what is open, to be written with the manifest of `at`.
@@ -129,7 +148,7 @@ impl Desk {
     }
 
     fn sealed(&mut self, at: SealedAt) -> Result<Pending, serde_json::Error> {
-        let SealedAt { place, adapter } = at;
+        let SealedAt { place, adapter, logic_version } = at;
         let (standing_name, standing) = standing(&adapter.standing)?;
         let mut files = VecDeque::new();
         let mut add = |kind: &str, bytes: Vec<u8>, next_ordinal: u64| {
@@ -137,10 +156,15 @@ impl Desk {
             files.push_back((name.clone(), PutPayload::from(bytes)));
             Segment { name, bytes: size, next_ordinal }
         };
-        let KeptTick { mut facts, keys } = std::mem::take(&mut self.open);
+        let KeptTick { mut facts, keys, .. } = std::mem::take(&mut self.open);
         if !facts.is_empty() {
             facts.settle(false);
-            self.files.recent.push(add("facts", facts.to_bytes(), 0));
+            self.files.facts.recent.push(add(Facts::KIND, facts.to_bytes(), 0));
+        }
+        let mut published = std::mem::take(&mut self.open_published);
+        if !published.is_empty() {
+            published.settle(false);
+            self.files.published.recent.push(add(Published::KIND, published.to_bytes(), 0));
         }
         if let Some((_, last)) = keys.last() {
             self.files.keys.push(add("keys", keys::to_bytes(&keys), last.ordinal + 1));
@@ -150,13 +174,15 @@ impl Desk {
         }
         let head = place.chain.head();
         let manifest = Manifest {
-            layout: file::layout(),
+            layout: file::FACTS.to_string(),
             rests_on: self.rests_on.clone(),
             binding: head.number,
             t_ms: head.t_ms,
+            logic_version,
             next_ordinal: head.next_ordinal,
             counters: adapter.counters,
             standing: standing_name,
+            published: self.published.clone(),
             files: self.files.clone(),
             place,
         };
@@ -196,15 +222,16 @@ impl Desk {
 
     /// Deletes what no kept manifest names. What cannot be deleted is tried again the next time.
     fn collect_garbage(&mut self) {
-        let surplus = self.manifests.len().saturating_sub(KEPT);
-        self.manifests.drain(..surplus);
+        if self.is_overtaken() {
+            return;
+        }
+        self.forget_manifests();
         let mut gone = std::mem::take(&mut self.known);
         for manifest in &self.manifests {
             let names = manifest.names().cloned().chain([manifest.name()]);
             self.known.extend(names.filter(|name| gone.remove(name)));
         }
-        let merged = self.compaction.iter().flat_map(Compaction::written);
-        for Segment { name, .. } in self.files.all().chain(merged) {
+        for Segment { name, .. } in self.files.all().chain(self.merging.written()) {
             gone.remove(name);
             self.known.insert(name.clone());
         }
@@ -218,25 +245,51 @@ impl Desk {
         }
     }
 
+    /// Whether another engine has gone on from here: it may need what this one does not.
+    fn is_overtaken(&self) -> bool {
+        let newest = self.manifests.last().map(Manifest::name);
+        let is_later = |name: &String| is_manifest(name) && Some(name) > newest.as_ref();
+        self.store.list().is_ok_and(|names| names.iter().any(is_later))
+    }
+
+    /// Keeps the last manifests, and the last one of before the base was merged: it shares none of these
+    /// files, of which one may be damaged.
+    fn forget_manifests(&mut self) {
+        let Some(newest) = self.manifests.last() else { return };
+        let base = &newest.files.facts.base;
+        let is_apart = |of: &Manifest| {
+            let theirs = &of.files.facts.base;
+            !theirs.is_empty() && theirs.iter().all(|file| !base.contains(file))
+        };
+        let apart = self.manifests.iter().rposition(is_apart);
+        let surplus = self.manifests.len().saturating_sub(KEPT);
+        let mut at = 0;
+        self.manifests.retain(|_| {
+            at += 1;
+            at > surplus || Some(at - 1) == apart
+        });
+    }
+
     /// Begins a compaction, or takes its next step.
     fn compact(&mut self) {
         if self.is_damaged {
             return;
         }
-        let compaction =
-            self.compaction.take().or_else(|| Compaction::due(&self.files, &self.sizes));
-        let outcome = match compaction {
-            None => merge_keys(&mut self.files, &self.sizes, &self.store),
-            Some(mut compaction) => {
-                let more = compaction.step(&self.store);
-                self.known.extend(compaction.written().iter().map(|segment| segment.name.clone()));
-                match more {
-                    Ok(true) => self.compaction = Some(compaction),
-                    Ok(false) => compaction.apply(&mut self.files),
-                    Err(_) => {}
+        let (sizes, store, known) = (&self.sizes, &self.store, &mut self.known);
+        let Files { facts, published, .. } = &mut self.files;
+        let outcome = match advance(&mut self.merging.facts, facts, sizes, store, known) {
+            Ok(false) => match advance(&mut self.merging.published, published, sizes, store, known)
+            {
+                Err(ReadError::Damaged { name, damage }) => {
+                    tracing::error!(name, %damage, "what was published is not known any more: only a \
+                        change of logic needs it");
+                    (self.published, self.files.published) = (None, Family::default());
+                    Ok(())
                 }
-                more.map(drop)
-            }
+                Ok(false) => merge_keys(&mut self.files, &self.sizes, &self.store),
+                outcome => outcome.map(drop),
+            },
+            outcome => outcome.map(drop),
         };
         match outcome {
             Ok(()) => {}
@@ -251,6 +304,44 @@ impl Desk {
             }
         }
     }
+}
+
+/// Merges under way.
+#[derive(Default)]
+struct Merging {
+    facts: Option<Compaction<Facts>>,
+    published: Option<Compaction<Published>>,
+}
+
+impl Merging {
+    fn is_under_way(&self) -> bool {
+        self.facts.is_some() || self.published.is_some()
+    }
+
+    fn written(&self) -> impl Iterator<Item = &Segment> {
+        let facts = self.facts.iter().flat_map(Compaction::written);
+        facts.chain(self.published.iter().flat_map(Compaction::written))
+    }
+}
+
+/// Begins to merge `files` if it is time, or takes the next step. Whether there was anything to do.
+fn advance<C: Content>(
+    under_way: &mut Option<Compaction<C>>,
+    files: &mut Family,
+    sizes: &Sizes,
+    store: &Store,
+    known: &mut BTreeSet<String>,
+) -> Result<bool, ReadError> {
+    let Some(mut compaction) = under_way.take().or_else(|| Compaction::due(files, sizes)) else {
+        return Ok(false);
+    };
+    let more = compaction.step(store);
+    known.extend(compaction.written().iter().map(|segment| segment.name.clone()));
+    match more? {
+        true => *under_way = Some(compaction),
+        false => compaction.apply(files),
+    }
+    Ok(true)
 }
 
 fn write(store: &Store, files: &mut VecDeque<(FileName, PutPayload)>) -> Result<(), StoreError> {
@@ -272,10 +363,11 @@ fn standing(standing: &SavedStanding) -> Result<(FileName, Vec<u8>), serde_json:
 }
 
 fn tell(manifest: &Manifest) {
-    let (facts_bytes, keys_bytes) = manifest.sizes_bytes();
+    let KindBytes { facts, keys, published } = manifest.sizes();
     metrics::counter!("cebe_snapshots_written_total").increment(1);
     metrics::gauge!("cebe_snapshot_binding_number").set(manifest.binding as f64);
-    metrics::gauge!("cebe_snapshot_facts_bytes").set(facts_bytes as f64);
-    metrics::gauge!("cebe_snapshot_keys_bytes").set(keys_bytes as f64);
-    tracing::debug!(binding = manifest.binding, facts_bytes, keys_bytes, "a snapshot is written");
+    metrics::gauge!("cebe_snapshot_facts_bytes").set(facts as f64);
+    metrics::gauge!("cebe_snapshot_keys_bytes").set(keys as f64);
+    metrics::gauge!("cebe_snapshot_published_bytes").set(published as f64);
+    tracing::debug!(binding = manifest.binding, facts, keys, published, "a snapshot is written");
 }

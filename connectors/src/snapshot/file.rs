@@ -4,14 +4,13 @@
 //! magic (8) · hash of the layout (8) · bytes of the rest (8) · BLAKE3 of the rest (32) · zeros (8)
 //! sections: tag (4) · bytes of a row (4) · bytes of the section (8) · rows, padded to 8
 //! ```
-//! The hash of the layout covers the fields of every row type, this version of CEBE and of its logic, and
-//! the machine's byte order. A file that does not match is never repaired and never read in part.
+//! The hash of the layout covers the fields of the rows, what they mean, and the machine's byte order. A
+//! file that does not match is never repaired and never read in part.
 
 use std::sync::LazyLock;
 
 use super::codec;
-use super::row::{FixedRow, LAYOUTS};
-use crate::binding::LOGIC_VERSION;
+use super::row::{FixedRow, LAYOUTS, PublishedRow};
 
 const MAGIC: [u8; 8] = *b"CEBEFACT";
 const HEADER_BYTES: usize = 64;
@@ -19,21 +18,38 @@ const SECTION_BYTES: usize = 16;
 /// The alignment of sections within the file, and of the file in memory.
 const ALIGN: usize = 8;
 
-static LAYOUT: LazyLock<[u8; 8]> = LazyLock::new(|| {
-    let mut hasher = blake3::Hasher::new();
-    for layout in LAYOUTS {
-        hasher.update(layout.as_bytes()).update(b"\n");
-    }
-    hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
-    hasher.update(&LOGIC_VERSION.to_ne_bytes());
-    let mut layout = [0; 8];
-    layout.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    layout
-});
+/// What the adapter tells of an event. Raise it with every change of that: facts of before are then made
+/// anew. A change of what the dataflow makes of facts is none of them.
+pub const FACTS_VERSION: u32 = 1;
+/// What is kept of a published row.
+const PUBLISHED_VERSION: u32 = 1;
 
-/// The hash of the layout, as text.
-pub(super) fn layout() -> String {
-    LAYOUT.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The hash of a layout.
+pub(super) struct Layout([u8; 8]);
+
+/// Of facts and of used keys.
+pub(super) static FACTS: LazyLock<Layout> = LazyLock::new(|| Layout::of(LAYOUTS, FACTS_VERSION));
+/// Of what was published.
+pub(super) static PUBLISHED: LazyLock<Layout> =
+    LazyLock::new(|| Layout::of(&[PublishedRow::LAYOUT], PUBLISHED_VERSION));
+
+impl Layout {
+    fn of(rows: &[&str], version: u32) -> Layout {
+        let mut hasher = blake3::Hasher::new();
+        for layout in rows {
+            hasher.update(layout.as_bytes()).update(b"\n");
+        }
+        hasher.update(&version.to_ne_bytes());
+        let mut layout = [0; 8];
+        layout.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        Layout(layout)
+    }
+}
+
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A name for a file of some kind that tells its content from every other.
@@ -61,45 +77,48 @@ pub enum Damage {
 }
 
 /// Collects the sections of a file.
-pub(super) struct FileWriter(Vec<u8>);
+pub(super) struct FileWriter {
+    file: Vec<u8>,
+    layout: &'static Layout,
+}
 
 impl FileWriter {
-    pub(super) fn new() -> FileWriter {
-        FileWriter(vec![0; HEADER_BYTES])
+    pub(super) fn new(layout: &'static Layout) -> FileWriter {
+        FileWriter { file: vec![0; HEADER_BYTES], layout }
     }
 
     /// Appends a section of `rows`.
     pub(super) fn rows<R: FixedRow>(&mut self, rows: &[R]) {
         self.section(R::TAG, size_of::<R>(), size_of_val(rows));
-        codec::write(rows, &mut self.0);
+        codec::write(rows, &mut self.file);
         self.pad();
     }
 
     /// Appends a section of plain bytes.
     pub(super) fn bytes(&mut self, tag: u32, bytes: &[u8]) {
         self.section(tag, 1, bytes.len());
-        self.0.extend_from_slice(bytes);
+        self.file.extend_from_slice(bytes);
         self.pad();
     }
 
     fn section(&mut self, tag: u32, row_bytes: usize, bytes: usize) {
-        self.0.extend_from_slice(&tag.to_ne_bytes());
-        self.0.extend_from_slice(&(row_bytes as u32).to_ne_bytes());
-        self.0.extend_from_slice(&(bytes as u64).to_ne_bytes());
+        self.file.extend_from_slice(&tag.to_ne_bytes());
+        self.file.extend_from_slice(&(row_bytes as u32).to_ne_bytes());
+        self.file.extend_from_slice(&(bytes as u64).to_ne_bytes());
     }
 
     fn pad(&mut self) {
-        self.0.resize(self.0.len().next_multiple_of(ALIGN), 0);
+        self.file.resize(self.file.len().next_multiple_of(ALIGN), 0);
     }
 
     /// The whole file.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        let (header, body) = self.0.split_at_mut(HEADER_BYTES);
+        let (header, body) = self.file.split_at_mut(HEADER_BYTES);
         header[..8].copy_from_slice(&MAGIC);
-        header[8..16].copy_from_slice(&*LAYOUT);
+        header[8..16].copy_from_slice(&self.layout.0);
         header[16..24].copy_from_slice(&(body.len() as u64).to_ne_bytes());
         header[24..56].copy_from_slice(blake3::hash(body).as_bytes());
-        self.0
+        self.file
     }
 }
 
@@ -112,12 +131,12 @@ pub(super) struct FileReader {
 impl FileReader {
     /// # Errors
     /// [`Damage`].
-    pub(super) fn new(file: Vec<u8>) -> Result<FileReader, Damage> {
+    pub(super) fn new(file: Vec<u8>, layout: &Layout) -> Result<FileReader, Damage> {
         let (header, body) = file.split_at_checked(HEADER_BYTES).ok_or(Damage::Torn)?;
         if header[..8] != MAGIC {
             return Err(Damage::Torn);
         }
-        if header[8..16] != *LAYOUT {
+        if header[8..16] != layout.0 {
             return Err(Damage::Foreign);
         }
         if header[16..24] != (body.len() as u64).to_ne_bytes() || header[56..] != [0; 8] {

@@ -14,14 +14,18 @@ use super::compaction::Sizes;
 use super::desk::Desk;
 use super::facts::Facts;
 use super::keys::Used;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, PublishedAt};
+use super::published::Published;
 use super::store::Store;
 use crate::adapter::{AdaptedTick, SavedAdapter};
+use crate::binding::Binding;
 use crate::kafka::log_place::LogPlace;
 use crate::key_index::Use;
+use crate::out::numbered::OutRecord;
 
 /// So many ticks wait for the keeper; then the engine waits too.
 const QUEUE: usize = 64;
+
 /// What a tick adds to what is held, once it is published.
 #[derive(Debug, Default)]
 pub struct KeptTick {
@@ -29,6 +33,8 @@ pub struct KeptTick {
     pub facts: Facts,
     /// Keys that were used up, in order of ordinal.
     pub keys: Vec<Used>,
+    /// What was published, unless another logic has.
+    pub published: Option<(PublishedAt, Published)>,
 }
 
 impl KeptTick {
@@ -38,7 +44,15 @@ impl KeptTick {
         let used =
             |(key, ordinal): &(EventKey, u64)| (*key, Use { ordinal: *ordinal, arrival_ms: t_ms });
         let facts = Facts { told, memberships: Vec::new() };
-        KeptTick { facts, keys: adapted.keys.iter().map(used).collect() }
+        KeptTick { facts, keys: adapted.keys.iter().map(used).collect(), published: None }
+    }
+
+    /// What was published of it, after what was published before it and is not kept yet.
+    pub fn publish(&mut self, binding: &Binding, records: Vec<OutRecord>) {
+        let before = self.published.take().map(|(_, before)| before);
+        let mut published = before.unwrap_or_default();
+        published.append(Published::of(records));
+        self.published = Some((PublishedAt::new(binding.number, binding.t_ms), published));
     }
 }
 
@@ -49,6 +63,19 @@ pub struct SealedAt {
     pub place: LogPlace,
     /// After the tick.
     pub adapter: SavedAdapter,
+    /// Of which logic the binding is.
+    pub logic_version: u32,
+}
+
+/// What a keeper goes on from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'m> {
+    /// The state that the engine has begun with, and older ones; none: it has begun with nothing.
+    pub states: &'m [Manifest],
+    /// Where it is told what was published, if anything was; by default by the first state.
+    pub outputs: Option<&'m Manifest>,
+    /// Before the first binding nothing was published.
+    pub is_first: bool,
 }
 
 /// What the engine wants of the keeper.
@@ -66,20 +93,19 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Goes on from the first of `manifests`, the state that the engine has begun with, or from nothing.
-    /// The others are older. What the facts rest on beside the log is told by `rests_on`.
+    /// Goes on from `origin`. What the facts rest on beside the log is told by `rests_on`.
     ///
     /// # Errors
     /// The thread does not start.
     pub fn start(
         store: Store,
         rests_on: String,
-        manifests: &[Manifest],
+        origin: Origin<'_>,
         sizes: Sizes,
     ) -> std::io::Result<Keeper> {
         let (orders, inbox) = sync_channel(QUEUE);
         let is_sealing = Arc::new(AtomicBool::new(false));
-        let desk = Desk::new(store, sizes, rests_on, manifests, is_sealing.clone());
+        let desk = Desk::new(store, sizes, rests_on, origin, is_sealing.clone());
         let thread = std::thread::Builder::new()
             .name("cebe-keeper".into())
             .spawn(move || desk.work(&inbox))?;

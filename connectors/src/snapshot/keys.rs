@@ -3,7 +3,7 @@
 
 use cebe_schemas::id::EventKey;
 
-use super::file::{Damage, FileReader, FileWriter};
+use super::file::{self, Damage, FileReader, FileWriter};
 use super::row::{KeyRow, whole, wide};
 use crate::key_index::Use;
 
@@ -17,13 +17,13 @@ pub(super) fn to_bytes(used: &[Used]) -> Vec<u8> {
         arrival_ms: one.arrival_ms,
     };
     let rows: Vec<KeyRow> = used.iter().map(row).collect();
-    let mut file = FileWriter::new();
-    file.rows(&rows);
-    file.finish()
+    let mut out = FileWriter::new(&file::FACTS);
+    out.rows(&rows);
+    out.finish()
 }
 
 pub(super) fn from_bytes(bytes: Vec<u8>) -> Result<Vec<Used>, Damage> {
-    let rows: Vec<KeyRow> = FileReader::new(bytes)?.rows()?;
+    let rows: Vec<KeyRow> = FileReader::new(bytes, &file::FACTS)?.rows()?;
     let used = |row: KeyRow| {
         let one = Use { ordinal: row.ordinal, arrival_ms: row.arrival_ms };
         (EventKey(whole(row.key)), one)

@@ -3,7 +3,9 @@
 //! what is held and not on how long it took to come together.
 //!
 //! * [`facts`]: what is held, and `settle`: what of it still matters.
-//! * `pack`, `row`, `texts`, `file`, `codec`: facts as the bytes of a file.
+//! * [`published`]: what was published last.
+//! * `pack`, `row`, `texts`, `file`, `codec`: rows as the bytes of a file; `content`: what all kinds of them
+//!   have in common.
 //! * [`store`]: where files are. [`manifest`]: which of them make a state, as of which binding.
 //! * [`keeper`]: hands over to the thread that writes both, `desk`; `compaction` merges files in between.
 //! * [`reading`]: a state from its files.
@@ -13,6 +15,7 @@
 
 mod codec;
 mod compaction;
+mod content;
 mod desk;
 mod document;
 pub mod facts;
@@ -21,6 +24,7 @@ pub mod keeper;
 mod keys;
 pub mod manifest;
 mod pack;
+pub mod published;
 pub mod reading;
 mod row;
 mod settle;
@@ -31,8 +35,9 @@ mod texts;
 
 pub use compaction::Sizes;
 pub use facts::Facts;
-pub use file::Damage;
-pub use keeper::{Keeper, KeptTick, SealedAt};
-pub use manifest::Manifest;
+pub use file::{Damage, FACTS_VERSION};
+pub use keeper::{Keeper, KeptTick, Origin, SealedAt};
+pub use manifest::{KindBytes, Manifest, Manifests, PublishedAt};
+pub use published::{Published, PublishedOne};
 pub use reading::{ReadError, Snapshot};
 pub use store::{Store, StoreError};

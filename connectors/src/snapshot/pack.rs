@@ -11,8 +11,9 @@ use cebe_schemas::fact::{
 use cebe_schemas::id::{EventType, Group, Subject, Token};
 use cebe_schemas::time::Millis;
 
+use super::content::Content;
 use super::facts::Facts;
-use super::file::{Damage, FileReader, FileWriter};
+use super::file::{self, Damage, FileReader, FileWriter};
 use super::row::{
     AnonymousRow, AssertionRow, AttributeRow, ErasureRow, EventRow, FixedRow, GroupRow,
     IdentifierRow, KnownRow, MembershipRow, MergeRow, NamingRow, TeamRow, whole, wide,
@@ -50,15 +51,6 @@ impl Source {
 }
 
 impl Facts {
-    /// As the bytes of a file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let (mut file, mut texts) = (FileWriter::new(), Numbering::default());
-        let sections = self.pack(&mut texts);
-        texts.finish(&mut file);
-        sections.into_iter().for_each(|write| write(&mut file));
-        file.finish()
-    }
-
     fn pack(&self, texts: &mut Numbering) -> Vec<Section> {
         let told = &self.told;
         let mut events: Vec<EventRow> = Vec::with_capacity(told.events.len() + told.past.len());
@@ -79,12 +71,7 @@ impl Facts {
         ]
     }
 
-    /// The facts in a file.
-    ///
-    /// # Errors
-    /// [`Damage`]: nothing of it can be used.
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Facts, Damage> {
-        let mut file = FileReader::new(bytes)?;
+    fn unpack(mut file: FileReader) -> Result<Facts, Damage> {
         let texts = Texts::read(&mut file)?;
         let mut from = Source { texts, values: HashMap::new() };
         let told = TickInput {
@@ -102,6 +89,38 @@ impl Facts {
             ..TickInput::default()
         };
         Ok(Facts { told, memberships: read(&mut file, &mut from)? })
+    }
+}
+
+impl Content for Facts {
+    const KIND: &'static str = "facts";
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn append(&mut self, other: Facts) {
+        Facts::append(self, other);
+    }
+
+    fn split(self, parts: usize) -> Vec<Facts> {
+        Facts::split(self, parts)
+    }
+
+    fn settle(&mut self, is_all: bool) {
+        Facts::settle(self, is_all);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let (mut file, mut texts) = (FileWriter::new(&file::FACTS), Numbering::default());
+        let sections = self.pack(&mut texts);
+        texts.finish(&mut file);
+        sections.into_iter().for_each(|write| write(&mut file));
+        file.finish()
+    }
+
+    fn from_bytes(bytes: Vec<u8>) -> Result<Facts, Damage> {
+        Facts::unpack(FileReader::new(bytes, &file::FACTS)?)
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::mpsc::sync_channel;
 use cebe_schemas::change::Membership;
 use cebe_schemas::fact::TickInput;
 
+use super::content::Content;
 use super::document;
 use super::facts::Facts;
 use super::file::{self, Damage};
 use super::keys::{self, Used};
 use super::manifest::{Manifest, Segment};
+use super::published::Published;
 use super::store::{Store, StoreError};
 use crate::adapter::{SavedAdapter, SavedStanding};
 
@@ -44,9 +46,9 @@ impl Segment {
         }
     }
 
-    pub(super) fn facts(&self, store: &Store) -> Result<Facts, ReadError> {
-        let bytes = self.bytes("facts", store)?;
-        Facts::from_bytes(bytes).map_err(|damage| self.damaged(damage))
+    pub(super) fn rows<C: Content>(&self, store: &Store) -> Result<C, ReadError> {
+        let bytes = self.bytes(C::KIND, store)?;
+        C::from_bytes(bytes).map_err(|damage| self.damaged(damage))
     }
 
     pub(super) fn keys(&self, store: &Store) -> Result<Vec<Used>, ReadError> {
@@ -76,10 +78,10 @@ impl<'s> Snapshot<'s> {
     /// One of them cannot be used.
     pub fn open(store: &'s Store, manifest: &'s Manifest) -> Result<Snapshot<'s>, ReadError> {
         let mut recent = Facts::default();
-        for segment in &manifest.files.recent {
-            recent.append(segment.facts(store)?);
+        for segment in &manifest.files.facts.recent {
+            recent.append(segment.rows(store)?);
         }
-        let recent = recent.split(manifest.files.base.len().max(1));
+        let recent = recent.split(manifest.files.facts.base.len().max(1));
         Ok(Snapshot { store, manifest, recent, next_part: 0, pieces: Vec::new() })
     }
 
@@ -134,8 +136,8 @@ impl<'s> Snapshot<'s> {
             if self.next_part == self.recent.len() {
                 return Ok(None);
             }
-            let mut facts = match self.manifest.files.base.get(self.next_part) {
-                Some(segment) => segment.facts(self.store)?,
+            let mut facts = match self.manifest.files.facts.base.get(self.next_part) {
+                Some(segment) => segment.rows(self.store)?,
                 None => Facts::default(),
             };
             let recent = std::mem::take(&mut self.recent[self.next_part]);
@@ -165,6 +167,35 @@ impl<'s> Snapshot<'s> {
             Ok(keys)
         })
     }
+}
+
+/// Hands over what was published as of `manifest`, and after that `later`, the last row of each key that has
+/// a value, part by part.
+///
+/// # Errors
+/// A file cannot be used, or `take_in` fails.
+pub fn published<E: From<ReadError>>(
+    store: &Store,
+    manifest: Option<&Manifest>,
+    later: Published,
+    mut take_in: impl FnMut(Published) -> Result<(), E>,
+) -> Result<(), E> {
+    let family = manifest.map(|manifest| manifest.files.published.clone()).unwrap_or_default();
+    let mut recent = Published::default();
+    for segment in &family.recent {
+        recent.append(segment.rows(store)?);
+    }
+    recent.append(later);
+    for (at, recent) in recent.split(family.base.len().max(1)).into_iter().enumerate() {
+        let mut part = match family.base.get(at) {
+            Some(segment) => segment.rows(store)?,
+            None => Published::default(),
+        };
+        part.append(recent);
+        part.settle(true);
+        take_in(part)?;
+    }
+    Ok(())
 }
 
 /// The facts of one of `parts` in pieces, those of one customer together.

@@ -65,5 +65,5 @@ fixed_rows! {
     13 MembershipRow { t_ms: i64, account: u32, segment: u32, customer: u32, version: u32, entered: u32,
         zero: u32 }
     14 KeyRow { key: Wide, ordinal: u64, arrival_ms: i64 }
-    15 PublishedRow { t_ms: i64, view: u32, key: u32, value: u32, deleted: u32 }
+    15 PublishedRow { t_ms: i64, view: u32, key_bytes: u32, value_bytes: u32, deleted: u32 }
 }

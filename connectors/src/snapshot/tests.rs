@@ -1,5 +1,6 @@
 //! Facts as files: read as they were written, or not at all.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cebe_schemas::change::Membership;
@@ -9,11 +10,14 @@ use cebe_schemas::fact::{
 };
 use cebe_schemas::id::{EventKey, EventType, Group, Subject, Token};
 use cebe_schemas::time::Millis;
+use cebe_schemas::view::View;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
+use super::content::Content;
 use super::facts::Facts;
+use super::published::{Published, PublishedOne};
 use super::{document, keys};
 use crate::key_index::Use;
 
@@ -159,6 +163,73 @@ fn joined(parts: impl IntoIterator<Item = Facts>) -> Facts {
     all
 }
 
+fn published() -> impl Strategy<Value = Published> {
+    let views = prop::sample::select(vec![View::Identities, View::Segments]);
+    let one = (views, 0i64..9, 0u8..6, any::<bool>(), 0u8..3);
+    let one = one.prop_map(|(view, t_ms, key, deleted, value)| PublishedOne {
+        view,
+        t_ms,
+        key: format!("[\"{key}\"]").into_bytes(),
+        value: format!("{{\"{key}\":{}}}", value + 3 * t_ms as u8).into_bytes(),
+        deleted: deleted && t_ms % 2 == 0,
+    });
+    vec(one, 0..12).prop_map(|rows| {
+        let mut published = Published::default();
+        rows.into_iter().for_each(|one| published.push(one));
+        published
+    })
+}
+
+/// What holds of each key, the slow way.
+fn holding(published: &Published) -> BTreeMap<(View, Vec<u8>), Vec<u8>> {
+    let mut rows = published.rows().to_vec();
+    rows.sort_by_key(|one| (one.t_ms, one.deleted));
+    let mut holding = BTreeMap::new();
+    for one in rows {
+        match one.deleted {
+            true => drop(holding.remove(&(one.view, one.key))),
+            false => drop(holding.insert((one.view, one.key), one.value)),
+        }
+    }
+    holding
+}
+
+proptest! {
+    #[test]
+    fn what_was_published_last_stays(
+        mut a in published(),
+        b in published(),
+        parts in 0u32..4,
+    ) {
+        // Of a key and a time there is one row.
+        let mut seen = BTreeSet::new();
+        let mut once = Published::default();
+        for one in a.rows().iter().chain(b.rows()) {
+            if seen.insert((one.view, one.key.clone(), one.t_ms)) {
+                once.push(one.clone());
+            }
+        }
+        let cut = once.rows().len() / 2;
+        let (mut b, mut all) = (Published::default(), Published::default());
+        a = Published::default();
+        for (at, one) in once.rows().iter().enumerate() {
+            if at < cut { a.push(one.clone()) } else { b.push(one.clone()) }
+        }
+        a.settle(false);
+        let a = Published::from_bytes(a.to_bytes()).unwrap();
+        for mut part in a.split(1 << parts).into_iter().zip(b.split(1 << parts)).map(|(mut a, b)| {
+            a.append(b);
+            a
+        }) {
+            part.settle(true);
+            prop_assert!(part.rows().iter().all(|one| !one.deleted));
+            all.append(part);
+        }
+        prop_assert_eq!(all.rows().len(), holding(&once).len());
+        prop_assert_eq!(holding(&all), holding(&once));
+    }
+}
+
 proptest! {
     #[test]
     fn facts_are_read_as_they_were_written(facts in facts()) {
@@ -211,6 +282,9 @@ fn no_damaged_file_is_believed() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let facts = facts().new_tree(&mut runner).unwrap().current();
     check_damage(facts.to_bytes(), |bytes| Facts::from_bytes(bytes).is_ok());
+    let published = published().new_tree(&mut runner).unwrap().current();
+    check_damage(published.to_bytes(), |bytes| Published::from_bytes(bytes).is_ok());
+    assert!(Facts::from_bytes(published.to_bytes()).is_err(), "what was published is no fact");
     check_damage(keys::to_bytes(&used(3)), |bytes| keys::from_bytes(bytes).is_ok());
     check_damage(document::write(&("manifest", 5)).unwrap(), |bytes| {
         document::read::<(String, u32)>(&bytes).is_ok()

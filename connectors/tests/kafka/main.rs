@@ -4,6 +4,7 @@
 mod binding_log;
 mod engine;
 mod faults;
+mod outputs;
 mod publisher;
 mod replay;
 mod source;

@@ -4,9 +4,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use cebe_connectors::binding::LOGIC_VERSION;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError, BindingLogOptions};
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::{KafkaOptions, Topics, topics};
+use cebe_schemas::view::OUT_PARTITIONS;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -46,8 +48,11 @@ pub fn fresh_on(brokers: &str) -> KafkaOptions {
 
 /// An engine's entry with a short claim.
 pub fn open_log(options: &KafkaOptions, name: &str) -> Result<BindingLog, BindingLogError> {
-    let entry =
-        BindingLogOptions { engine: name.to_owned(), claim_wait: Duration::from_millis(300) };
+    let entry = BindingLogOptions {
+        engine: name.to_owned(),
+        claim_wait: Duration::from_millis(300),
+        logic_version: LOGIC_VERSION,
+    };
     BindingLog::open(options, entry, LogPlace::default())
 }
 
@@ -134,6 +139,16 @@ pub fn read_all(
 
 pub fn admin(options: &KafkaOptions) -> AdminClient<DefaultClientContext> {
     config(options).create().unwrap()
+}
+
+/// Deletes every record that a topic of a view holds, as retention does.
+pub fn delete_records(options: &KafkaOptions, topic: &str) {
+    let mut offsets = TopicPartitionList::new();
+    for partition in 0..OUT_PARTITIONS as i32 {
+        offsets.add_partition_offset(topic, partition, Offset::End).unwrap();
+    }
+    let deleted = admin(options).delete_records(&offsets, &AdminOptions::new());
+    futures_executor::block_on(deleted).unwrap();
 }
 
 pub fn add_partitions(options: &KafkaOptions, topic: &str, count: usize) {

@@ -7,6 +7,7 @@ use cebe_schemas::time::Millis;
 
 use super::Dataflow;
 use crate::error::DataflowError;
+use crate::publish::Memberships;
 
 /// The parts are taken in at logical times of their own, the first of them this long before.
 const PARTS_MAX: Millis = 100_000;
@@ -22,13 +23,20 @@ impl Dataflow {
     /// Begins to take in what a run held after its tick at `t_ms`. Only before the first tick.
     pub fn restore(&mut self, t_ms: Millis) -> Restore<'_> {
         self.is_restoring = true;
+        self.tell_again(t_ms)
+    }
+
+    /// The same, but everything that follows from the facts is told: for whoever does not know what was
+    /// published of them.
+    pub fn tell_again(&mut self, t_ms: Millis) -> Restore<'_> {
         Restore { next_ms: t_ms.saturating_sub(PARTS_MAX).max(0), t_ms, dataflow: self }
     }
 }
 
 impl Restore<'_> {
-    /// Takes in a part of the facts, in any order; the first brings definitions and settings too. The
-    /// output tells nothing but which identifiers are erased along with customers.
+    /// Takes in a part of the facts, in any order; the first brings definitions and settings too. Unless all
+    /// is [told again](Dataflow::tell_again), the output tells nothing but which identifiers are erased along
+    /// with customers.
     ///
     /// # Errors
     /// As [`Dataflow::tick`]; [`DataflowError::TimeNotLater`] after 100,000 parts.
@@ -48,12 +56,21 @@ impl Restore<'_> {
     pub fn finish(self, memberships: &[Membership]) -> Result<TickOutput, DataflowError> {
         let Restore { dataflow, t_ms, .. } = self;
         let output = dataflow.tick(TickInput { t_ms, ..TickInput::default() })?;
-        for membership in memberships.iter().filter(|membership| membership.entered) {
-            let Membership { account_id, segment_id, customer_id, .. } = membership;
-            let segment = dataflow.names.segment_id(account_id, segment_id);
-            dataflow.members.enter(segment, customer_id, membership.definition_version);
-        }
+        dataflow.recall_members(memberships);
         dataflow.is_restoring = false;
         Ok(output)
+    }
+}
+
+impl Dataflow {
+    /// These entries are what was published, whoever belongs: by which version a person entered is told when
+    /// it leaves.
+    pub fn recall_members(&mut self, memberships: &[Membership]) {
+        self.members = Memberships::default();
+        for membership in memberships.iter().filter(|membership| membership.entered) {
+            let Membership { account_id, segment_id, customer_id, .. } = membership;
+            let segment = self.names.segment_id(account_id, segment_id);
+            self.members.enter(segment, customer_id, membership.definition_version);
+        }
     }
 }

@@ -51,8 +51,11 @@ pub struct Http {
 pub struct Engine {
     /// Dataflow workers; no more than there are cores.
     pub workers: i64,
-    /// Where the key index and the snapshots live.
+    /// Where the key index lives.
     pub data_dir: String,
+    /// Where the snapshots live, "snapshots" in `data_dir` by default. A directory that other machines see too
+    /// lets an engine start there.
+    pub snapshot_dir: String,
     /// The least time between two ticks under load.
     pub tick_min_ms: i64,
     /// The most records in one tick.
@@ -118,6 +121,7 @@ impl Default for Engine {
         Engine {
             workers: 1,
             data_dir: "cebe-data".into(),
+            snapshot_dir: String::new(),
             tick_min_ms: 20,
             tick_records_max: 20_000,
             snapshot_every_ms: 10_000,
@@ -237,7 +241,10 @@ impl Config {
 
     /// Where the snapshots live.
     pub fn snapshot_dir(&self) -> PathBuf {
-        Path::new(&self.engine.data_dir).join("snapshots")
+        match &*self.engine.snapshot_dir {
+            "" => Path::new(&self.engine.data_dir).join("snapshots"),
+            other => other.into(),
+        }
     }
 
     /// As TOML, for people to read.

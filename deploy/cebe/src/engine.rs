@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
-use cebe_connectors::binding::Binding;
+use cebe_connectors::binding::{Binding, logic_version};
 use cebe_connectors::fault;
 use cebe_connectors::history::HistoryReader;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError, BindingLogOptions};
@@ -15,20 +15,23 @@ use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
 use cebe_connectors::key_index::disk::DiskKeyIndex;
-use cebe_connectors::out::numbered::{Numbered, compare, number};
-use cebe_connectors::out::progress_log::{self, ProgressLog};
+use cebe_connectors::out::numbered::{Numbered, number};
 use cebe_connectors::out::publisher::{Publisher, PublisherOptions};
-use cebe_connectors::snapshot::{Keeper, KeptTick, Sizes};
+use cebe_connectors::snapshot::{Keeper, KeptTick, Manifest, Sizes, Store};
 use cebe_dataflow::Dataflow;
-use cebe_schemas::change::{Change, Membership, TickOutput};
+use cebe_schemas::change::{Change, Membership, Moment, TickOutput};
+use cebe_schemas::row::Row;
 use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
+
+mod replay;
 
 use crate::command::now_ms;
 use crate::config::Config;
 use crate::desk::Clerk;
 use crate::keeping::Keeping;
-use crate::recovery::{Recovered, Snapshots, answer};
+use crate::recovery::{Recovered, Snapshots};
+use crate::succession::Succession;
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
@@ -41,8 +44,6 @@ const TICK_BYTES_MAX: usize = 16 << 20;
 const CREATE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait for a clock that has jumped to be set right, each time.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// A replay says how far it is this often.
-const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// Everything between the bound log and the outputs.
 pub struct Engine {
@@ -57,6 +58,19 @@ pub struct Engine {
     keeping: Keeping,
     history: HistoryReader,
     next_wakeup_ms: Option<Millis>,
+    /// Of the bindings that it appends.
+    logic_version: u32,
+    /// While bindings of another logic are replayed.
+    succession: Option<Succession>,
+    /// Where it is told what was published, when it began.
+    outputs: (Store, Option<Manifest>),
+}
+
+/// What a binding amounts to, before it is numbered.
+struct Computed {
+    rows: Vec<Row>,
+    moments: Vec<Moment>,
+    kept: KeptTick,
 }
 
 impl Engine {
@@ -65,8 +79,10 @@ impl Engine {
     pub fn start(config: Config, accept_loss: bool) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
-        let mut snapshots = Snapshots::find(&config, &kafka)?;
+        let logic_version = logic_version();
+        let mut snapshots = Snapshots::find(&config, &kafka, logic_version)?;
         let entry = BindingLogOptions {
+            logic_version,
             engine: "cebe".into(),
             claim_wait: Duration::from_millis(config.engine.claim_wait_ms as u64),
         };
@@ -79,10 +95,10 @@ impl Engine {
         let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
         let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
         let recovered = snapshots.recover(&config, &kafka, &judge, &mut log)?;
-        let Recovered { adapter, dataflow, place, next_wakeup_ms } = recovered;
-        let Snapshots { store, rests_on, manifests } = snapshots;
-        let keeping =
-            Keeping::new(Keeper::start(store, rests_on, &manifests, Sizes::default())?, &config);
+        let Recovered { adapter, dataflow, place, next_wakeup_ms, succession } = recovered;
+        let (store, rests_on) = (snapshots.store.clone(), snapshots.rests_on.clone());
+        let keeper = Keeper::start(store.clone(), rests_on, snapshots.origin(), Sizes::default())?;
+        let keeping = Keeping::new(keeper, &config, logic_version);
         let source =
             Source::open(&kafka, SourceOptions { accept_loss, ..SourceOptions::default() })?;
         Ok(Engine {
@@ -96,42 +112,10 @@ impl Engine {
             keeping,
             history,
             next_wakeup_ms,
+            logic_version,
+            succession,
+            outputs: (store, snapshots.outputs().cloned()),
         })
-    }
-
-    /// Works through all bindings after the snapshot. What was published is compared, the rest published.
-    pub fn replay(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
-        let kafka = self.config.kafka_options();
-        let last = progress_log::last(&kafka)?.map_or(0, |progress| progress.binding);
-        let begins_at = std::mem::take(&mut self.begins_at);
-        let mut published = ProgressLog::since(&kafka, begins_at.chain.head().t_ms)?;
-        let mut bindings = self.log.replay(begins_at)?;
-        let (mut said, mut records) = (Instant::now(), 0);
-        while let Some(binding) = bindings.next(&self.log)? {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            // A tick through `last` that is not there is older than the topic's retention.
-            let was_published = binding.number <= last;
-            let (tick, kept) = self.tick(&binding, !was_published)?;
-            fault::point("during_replay");
-            match published.of(binding.number)? {
-                Some(progress) => compare(&progress, &tick.progress)?,
-                None if was_published => {}
-                None => self.publish(&tick)?,
-            }
-            self.adapter.commit()?;
-            self.keeping.keep(kept, bindings.place(), &self.adapter);
-            answer(&mut self.log)?;
-            records += binding.records();
-            if said.elapsed() > SAY_EVERY {
-                let (at, of) = (binding.number, self.log.chain().head().number);
-                tracing::info!(binding = at, of, records, "replaying");
-                said = Instant::now();
-            }
-        }
-        tracing::info!(bindings = self.log.chain().head().number, records, "replayed");
-        Ok(self.source.go_live(self.log.chain().positions())?)
     }
 
     /// Binds and publishes until `stop`; in between, `clerk` answers inquiries.
@@ -165,8 +149,9 @@ impl Engine {
                 bound => bound?,
             };
             fault::point("after_bind");
-            let (tick, kept) = self.tick(&binding, true)?;
+            let (tick, mut kept) = self.tick(&binding, true)?;
             self.publish(&tick)?;
+            kept.publish(&binding, tick.records);
             self.adapter.commit()?;
             self.keeping.keep(kept, self.log.place(), &self.adapter);
             if self.changes_what_waits(&binding) {
@@ -186,9 +171,15 @@ impl Engine {
     /// What a binding amounts to, and what is to be kept of it. `report` writes it to logs and metrics:
     /// once, by the engine that publishes it.
     fn tick(&mut self, binding: &Binding, report: bool) -> anyhow::Result<(Numbered, KeptTick)> {
+        let Computed { rows, moments, mut kept } = self.compute(binding, report)?;
+        kept.facts.memberships = Membership::of(&moments);
+        Ok((self.number(binding, rows, moments)?, kept))
+    }
+
+    fn compute(&mut self, binding: &Binding, report: bool) -> anyhow::Result<Computed> {
         let records = self.source.take(&binding.ranges)?;
         let mut adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, &records)?;
-        let mut kept = KeptTick::new(&adapted, binding.t_ms);
+        let kept = KeptTick::new(&adapted, binding.t_ms);
         let begin = Instant::now();
         let output = self.dataflow.tick(std::mem::take(&mut adapted.input))?;
         self.adapter.learn(&output.moments);
@@ -197,9 +188,17 @@ impl Engine {
             adapted.report();
             report_metrics(&output, begin.elapsed());
         }
-        kept.facts.memberships = Membership::of(&output.moments);
-        let numbered = number(binding, adapted.rows, output.moments, self.adapter.token_keys());
-        Ok((numbered.with_context(|| format!("binding {}", binding.number))?, kept))
+        Ok(Computed { rows: adapted.rows, moments: output.moments, kept })
+    }
+
+    fn number(
+        &self,
+        binding: &Binding,
+        rows: Vec<Row>,
+        moments: Vec<Moment>,
+    ) -> anyhow::Result<Numbered> {
+        let numbered = number(binding, rows, moments, self.adapter.token_keys());
+        numbered.with_context(|| format!("binding {}", binding.number))
     }
 
     /// Whether another history may be waited for after this binding than before.

@@ -15,20 +15,23 @@ const ROWS_MAX: usize = 500_000;
 pub struct Keeping {
     keeper: Keeper,
     every: Duration,
+    /// Of the last binding.
+    logic_version: u32,
     sealed: Instant,
     /// Since then.
     rows: usize,
 }
 
 impl Keeping {
-    pub fn new(keeper: Keeper, config: &Config) -> Keeping {
+    pub fn new(keeper: Keeper, config: &Config, logic_version: u32) -> Keeping {
         let every = Duration::from_millis(config.engine.snapshot_every_ms as u64);
-        Keeping { keeper, every, sealed: Instant::now(), rows: 0 }
+        Keeping { keeper, every, logic_version, sealed: Instant::now(), rows: 0 }
     }
 
     /// Keeps what a published tick has told; `place` and `adapter` are as of its end.
     pub fn keep<K>(&mut self, tick: KeptTick, place: &LogPlace, adapter: &Adapter<K>) {
         self.rows += tick.facts.len();
+        self.rows += tick.published.as_ref().map_or(0, |(_, published)| published.rows().len());
         self.keeper.keep(tick);
         let is_due = self.sealed.elapsed() > self.every || self.rows > ROWS_MAX;
         if is_due && !self.keeper.is_sealing() {
@@ -36,9 +39,15 @@ impl Keeping {
         }
     }
 
+    /// The ticks from now on are of `logic_version`.
+    pub fn follow(&mut self, logic_version: u32) {
+        self.logic_version = logic_version;
+    }
+
     /// Has the state written down.
     pub fn seal<K>(&mut self, place: &LogPlace, adapter: &Adapter<K>) {
-        self.keeper.seal(SealedAt { place: place.clone(), adapter: adapter.save() });
+        let (place, adapter, logic_version) = (place.clone(), adapter.save(), self.logic_version);
+        self.keeper.seal(SealedAt { place, adapter, logic_version });
         (self.sealed, self.rows) = (Instant::now(), 0);
     }
 }

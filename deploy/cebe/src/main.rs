@@ -10,6 +10,7 @@ mod keeping;
 mod logging;
 mod reconcile;
 mod recovery;
+mod succession;
 mod verify;
 
 use std::path::PathBuf;

@@ -13,10 +13,14 @@ mod metric;
 mod object;
 mod progress;
 mod quarantine;
+mod read;
 mod reconciliation;
 mod rejected;
 mod seen;
 mod segment;
+#[cfg(test)]
+mod tests;
+mod turn;
 
 pub use customer::CustomerRow;
 pub use definition::DefinitionRow;
@@ -27,6 +31,7 @@ pub use ledger::LedgerRow;
 pub use metric::MetricRow;
 pub use progress::{Progress, ProgressEntry};
 pub use quarantine::QuarantineRow;
+pub use read::RowError;
 pub use reconciliation::ReconciliationRow;
 pub use rejected::RejectedRow;
 pub use seen::SeenRow;

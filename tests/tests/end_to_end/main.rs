@@ -18,7 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 19] = [
+const CASES: [(&str, Case); 20] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -36,6 +36,7 @@ const CASES: [(&str, Case); 19] = [
     ("reconcile_names_what_was_tampered_with", reconcile::reconcile_names_what_was_tampered_with),
     ("a_start_begins_at_the_newest_snapshot", recovery::a_start_begins_at_the_newest_snapshot),
     ("damaged_files_are_made_anew", recovery::damaged_files_are_made_anew),
+    ("another_logic_follows", recovery::another_logic_follows),
     // The last: nobody can verify what is gone.
     ("what_is_gone_is_not_counted_as_equal", reconcile::what_is_gone_is_not_counted_as_equal),
     (

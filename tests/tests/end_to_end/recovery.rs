@@ -144,3 +144,34 @@ pub fn a_start_begins_at_the_newest_snapshot(system: &System) -> anyhow::Result<
     ensure!(held(system, "snapshots")? == (15, 3), "{:?}", held(system, "snapshots")?);
     engine.stop()
 }
+
+/// It has services of its own: a log is of the older logic from its first binding on.
+pub fn another_logic_follows(_: &System) -> anyhow::Result<()> {
+    let system = &System::start()?;
+    let older = || system.spawn_engine_as("logic", &[], &[("CEBE_FAULT", "older_logic")]);
+    let mut engine = older()?;
+    engine.wait_ready()?;
+    sources_on(system)?;
+    system.publish(&clicks("logic", 0..10))?;
+    read_through(system, 10)?;
+    let folder = system.data_dir("logic").join("snapshots");
+    eventually("a snapshot is written", || Ok(files(&folder, "manifest-").ok()))?;
+    // Published, and in no snapshot.
+    system.publish(&clicks("logic", 10..12))?;
+    read_through(system, 12)?;
+    engine.kill()?;
+    let engine = system.engine_in("logic", &[])?;
+    let log = engine.log();
+    ensure!(log.contains("the logic has changed") && log.contains("rows=0"), "{log}");
+    system.publish(&clicks("logic", 5..15))?;
+    read_through(system, 22)?;
+    ensure!(held(system, "logic")? == (15, 3), "{:?}", held(system, "logic")?);
+    system.verify()?;
+    engine.stop()?;
+    // The version before is taken back.
+    let mut engine = older()?;
+    engine.wait_ready()?;
+    let log = engine.log();
+    ensure!(log.contains("the logic has changed") && log.contains("rows=0"), "{log}");
+    engine.stop()
+}

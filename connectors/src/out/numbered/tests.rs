@@ -180,7 +180,9 @@ fn naive(mut rows: Vec<Row>, moments: Vec<Moment>) -> (Vec<OutRecord>, Vec<Progr
         let (count, hasher) = entries.entry((view, partition)).or_default();
         *count += 1;
         hasher.update(&value);
-        OutRecord { view, partition, key: serde_json::to_vec(&key).unwrap(), value, t_ms }
+        let json: Value = serde_json::from_slice(&value).unwrap();
+        let (key, deleted) = (serde_json::to_vec(&key).unwrap(), json["deleted"] == 1);
+        OutRecord { view, partition, key, value, t_ms, deleted }
     });
     let records = records.collect();
     let entries = entries.into_iter().map(|((view, partition), (count, hasher))| {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cebe_connectors::snapshot::{Manifest, Snapshot, Store};
+use cebe_connectors::snapshot::{KindBytes, Manifest, Published, Snapshot, Store, reading};
 use cebe_schemas::time::format_rfc3339;
 use serde_json::json;
 
@@ -19,23 +19,26 @@ pub struct Args {
 /// Newest first, every file read.
 pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let store = Store::directory(&config.snapshot_dir())?;
-    let manifests = Manifest::list(&store, &rests_on(config)?)?;
+    let manifests = Manifest::list(&store, &rests_on(config)?)?.states;
     for manifest in &manifests {
         let fault = check(&store, manifest).err().map(|error| format!("{error:#}"));
-        let (facts_bytes, keys_bytes) = manifest.sizes_bytes();
+        let KindBytes { facts, keys, published } = manifest.sizes();
         let through = format_rfc3339(manifest.t_ms);
         if args.json {
             let line = json!({
-                "binding": manifest.binding, "through": through, "facts_bytes": facts_bytes,
-                "keys_bytes": keys_bytes, "usable": fault.is_none(), "fault": fault,
+                "binding": manifest.binding, "through": through, "facts_bytes": facts,
+                "keys_bytes": keys, "published_bytes": published, "usable": fault.is_none(), "fault": fault,
             });
             println!("{line}");
         } else {
             let state = fault.as_deref().unwrap_or("whole");
-            let (facts, keys) = (facts_bytes >> 10, keys_bytes >> 10);
             println!(
-                "through {through}, binding {}: {facts} KiB of facts, {keys} KiB of keys: {state}",
-                manifest.binding
+                "through {through}, binding {}: {} KiB of facts, {} KiB of keys, {} KiB of what was \
+                 published: {state}",
+                manifest.binding,
+                facts >> 10,
+                keys >> 10,
+                published >> 10
             );
         }
     }
@@ -52,5 +55,5 @@ fn check(store: &Store, manifest: &Manifest) -> anyhow::Result<()> {
         keys?;
     }
     snapshot.facts(|_| anyhow::Ok(()))?;
-    Ok(())
+    reading::published(store, Some(manifest), Published::default(), |_| anyhow::Ok(()))
 }

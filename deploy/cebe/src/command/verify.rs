@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::verify::expect::Expected;
-use crate::verify::export::export;
+use crate::verify::export::{Exported, export};
 use crate::verify::views::Tables;
 use crate::verify::{Comparison, Difference, feeds};
 
@@ -47,12 +47,12 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     };
     let at_ms = published.through.min(tables.complete_through()?);
     let bound = folder.join(BOUND_FILE);
-    let (bindings, records) = export(&kafka, at_ms, &bound)?;
+    let Exported { bindings, records, since_ms } = export(&kafka, at_ms, &bound)?;
     let (now_ms, workers) = (super::now_ms(), config.engine.workers as usize);
     let expected = Expected::write(&bound, folder, judge, workers, at_ms, now_ms)?;
-    let mut comparisons = tables.compare(&expected, at_ms, now_ms)?;
+    let mut comparisons = tables.compare(&expected, at_ms, now_ms, since_ms)?;
     for view in View::ALL {
-        comparisons.push(feeds::compare(&kafka, &expected, view, at_ms)?);
+        comparisons.push(feeds::compare(&kafka, &expected, view, at_ms, since_ms)?);
     }
     let equal = comparisons.iter().all(|comparison| comparison.differences == 0);
     if args.json {

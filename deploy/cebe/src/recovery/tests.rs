@@ -1,6 +1,6 @@
 //! An engine that begins at a snapshot publishes the same bytes as one that never stopped.
 
-use cebe_connectors::binding::{Binding, ClaimRecord, LogRecord, Range};
+use cebe_connectors::binding::{Binding, ClaimRecord, LOGIC_VERSION, LogRecord, Range};
 use cebe_connectors::kafka::source::Record;
 use cebe_connectors::key_index::KeyIndex;
 use cebe_connectors::key_index::memory::MemoryKeyIndex;
@@ -14,21 +14,21 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const T: Millis = 1_764_000_000_000;
-const HOUR_MS: Millis = 3_600_000;
+pub(crate) const T: Millis = 1_764_000_000_000;
+pub(crate) const HOUR_MS: Millis = 3_600_000;
 
-fn judge() -> Judge {
+pub(crate) fn judge() -> Judge {
     Judge { catalogue: Catalogue::shipped().unwrap().into(), keys: Keys::development().into() }
 }
 
 /// Everything between bound records and the bytes of the output.
-struct Run<K> {
-    adapter: Adapter<K>,
-    dataflow: Dataflow,
+pub(crate) struct Run<K> {
+    pub adapter: Adapter<K>,
+    pub dataflow: Dataflow,
 }
 
 impl<K: KeyIndex> Run<K> {
-    fn tick(&mut self, binding: &Binding, records: &[Record]) -> (Numbered, KeptTick) {
+    pub fn tick(&mut self, binding: &Binding, records: &[Record]) -> (Numbered, KeptTick) {
         let adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, records).unwrap();
         let mut kept = KeptTick::new(&adapted, binding.t_ms);
         let output = self.dataflow.tick(adapted.input).unwrap();
@@ -42,17 +42,17 @@ impl<K: KeyIndex> Run<K> {
 
 /// A log of bindings without a log.
 #[derive(Default)]
-struct Log(LogPlace);
+pub(crate) struct Log(pub LogPlace);
 
 impl Log {
-    fn new() -> Log {
+    pub fn new() -> Log {
         let mut log = Log::default();
         let claim = LogRecord::Claim(ClaimRecord { generation: 1, engine: "e".into() });
         log.0.chain.read(&claim.to_bytes().unwrap()).unwrap();
         log
     }
 
-    fn bind(&mut self, t_ms: Millis, records: &[Record]) -> Binding {
+    pub fn bind(&mut self, t_ms: Millis, records: &[Record]) -> Binding {
         let ranges = records.chunk_by(|a, b| a.topic == b.topic).map(|same| Range {
             topic: same[0].topic.clone(),
             partition: 0,
@@ -67,11 +67,11 @@ impl Log {
     }
 }
 
-type Tick = (Millis, Vec<Said>);
+pub(crate) type Tick = (Millis, Vec<Said>);
 
 /// A control record or an event.
 #[derive(Clone, Debug)]
-enum Said {
+pub(crate) enum Said {
     Control(Value),
     Event(Value),
 }
@@ -135,7 +135,7 @@ fn control() -> impl Strategy<Value = Value> {
     })
 }
 
-fn ticks() -> impl Strategy<Value = Vec<Tick>> {
+pub(crate) fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     let said =
         prop_oneof![8 => event().prop_map(Said::Event), 1 => control().prop_map(Said::Control)];
     let passed = prop_oneof![1i64..1_000, Just(HOUR_MS), Just(30 * HOUR_MS)];
@@ -143,7 +143,7 @@ fn ticks() -> impl Strategy<Value = Vec<Tick>> {
 }
 
 /// The records of a tick: control first, then by source, as a binding orders them.
-fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
+pub(crate) fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
     let topics = ["cebe.control", "cebe.events.ads", "cebe.events.broadcast", "cebe.events.cdp"];
     let place = |said: &Said| match said {
         Said::Control(_) => 0,
@@ -169,12 +169,12 @@ fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
 }
 
 /// So small that everything is merged all the time, in several parts.
-const TINY: Sizes =
+pub(crate) const TINY: Sizes =
     Sizes { recent_bytes_min: 2_000, recent_files_max: 2, part_bytes: 1_000, keys_bytes: 1 << 20 };
 
-fn newest(store: &Store, binding: u64) -> Manifest {
+pub(crate) fn newest(store: &Store, binding: u64) -> Manifest {
     loop {
-        let newest = Manifest::list(store, "test").unwrap().into_iter().next();
+        let newest = Manifest::list(store, "test").unwrap().states.into_iter().next();
         if let Some(manifest) = newest.filter(|manifest| manifest.binding == binding) {
             return manifest;
         }
@@ -182,11 +182,8 @@ fn newest(store: &Store, binding: u64) -> Manifest {
     }
 }
 
-fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::directory(&dir.path().join("snapshots")).unwrap();
-    let keeper = Keeper::start(store.clone(), "test".into(), &[], TINY).unwrap();
-    let keys = MemoryKeyIndex::default();
+/// With everything switched on, and a definition from the first event on.
+pub(crate) fn first_adapter() -> Adapter<MemoryKeyIndex> {
     let mut control = ControlState::new();
     let clicked = json!({"did": "ad.clicked", "where": [{"property": "size", "gte": 1}]});
     let first = json!({
@@ -194,8 +191,15 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError>
         "segments": [{"segment_id": "f", "account_id": "a", "when": clicked}],
     });
     control.apply(first.to_string().as_bytes()).unwrap();
-    let adapter = Adapter::new(judge(), Topics::default(), keys, control);
-    let mut first = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
+    Adapter::new(judge(), Topics::default(), MemoryKeyIndex::default(), control)
+}
+
+fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::directory(&dir.path().join("snapshots")).unwrap();
+    let origin = Origin { is_first: true, ..Origin::default() };
+    let keeper = Keeper::start(store.clone(), "test".into(), origin, TINY).unwrap();
+    let mut first = Run { adapter: first_adapter(), dataflow: Dataflow::start(1).unwrap() };
     let mut second: Option<Run<DiskKeyIndex>> = None;
     let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 4]);
     for (number, (passed, said)) in ticks.iter().enumerate() {
@@ -209,13 +213,20 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError>
             continue;
         }
         keeper.keep(kept);
-        keeper.seal(SealedAt { place: log.0.clone(), adapter: first.adapter.save() });
+        let (place, adapter) = (log.0.clone(), first.adapter.save());
+        keeper.seal(SealedAt { place, adapter, logic_version: LOGIC_VERSION });
         let manifest = newest(&store, binding.number);
         if number == at {
             let mut keys = DiskKeyIndex::open(&dir.path().join("keys"), "x", 0).unwrap();
             let topics = Topics::default();
-            let restored =
-                restore(&store, &manifest, (workers, &topics, &judge()), &mut keys, || Ok(()));
+            let restored = restore(
+                &store,
+                &manifest,
+                (workers, &topics, &judge()),
+                &mut keys,
+                None,
+                || Ok(()),
+            );
             let (adapter, dataflow, _) = restored.unwrap();
             second = Some(Run { adapter: adapter.with_keys(keys), dataflow });
         }

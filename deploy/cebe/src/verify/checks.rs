@@ -16,6 +16,8 @@ pub(super) struct Check {
     pub from: String,
     /// Columns of the expected rows that are not compared.
     pub hidden: &'static [&'static str],
+    /// Expected rows are compared only if this column is after this time.
+    pub after: Option<(&'static str, Millis)>,
 }
 
 const LEDGER: &str = "topic, partition, records_read, accepted, duplicate, rejected, skipped";
@@ -54,25 +56,46 @@ const STATES: [(&str, &str, &[&str]); 5] = [
 
 const DEFINITION_KEY: &[&str] = &["account_id", "id", "valid_from"];
 
-/// Every view as of `at_ms`.
-pub(super) fn checks(at_ms: Millis, now_ms: Millis) -> Vec<Check> {
+/// A state, where it is read. When a member entered under another logic, nobody can tell.
+fn state(
+    (view, columns, key): (&'static str, &str, &'static [&'static str]),
+    name: String,
+    from: String,
+    since_ms: Option<Millis>,
+) -> Check {
+    let check = Check { name, view, columns: columns.into(), key, from, hidden: &[], after: None };
+    match (view, since_ms) {
+        ("segment_members", Some(_)) => Check {
+            columns: key.join(", "),
+            hidden: &["entered_at", "definition_version"],
+            ..check
+        },
+        _ => check,
+    }
+}
+
+/// Every view as of `at_ms`. What was told of changes is compared after `since_ms`.
+pub(super) fn checks(at_ms: Millis, now_ms: Millis, since_ms: Option<Millis>) -> Vec<Check> {
     let at = format_rfc3339(at_ms);
-    let until = |column: &str| format!("{column} <= parseDateTime64BestEffort('{at}', 3, 'UTC')");
+    let time = |t: &str| format!("parseDateTime64BestEffort('{t}', 3, 'UTC')");
+    let until = |column: &str| format!("{column} <= {}", time(&at));
+    let between = |column: &str| match since_ms {
+        Some(since) => format!("{column} > {} AND {}", time(&format_rfc3339(since)), until(column)),
+        None => until(column),
+    };
     let mut checks: Vec<Check> = STATES
-        .iter()
-        .map(|(view, columns, key)| Check {
-            name: format!("{view}_as_of"),
-            view,
-            columns: (*columns).into(),
-            key,
-            from: format!("cebe.{view}_as_of(t = '{at}')"),
-            hidden: &[],
+        .into_iter()
+        .map(|of| {
+            let (name, from) =
+                (format!("{}_as_of", of.0), format!("cebe.{}_as_of(t = '{at}')", of.0));
+            state(of, name, from, since_ms)
         })
         .collect();
-    let mut log = |view: &'static str, columns: &str, key: &'static [&'static str], when: &str| {
-        let from = format!("cebe.{view} WHERE {}", until(when));
+    let mut log = |view: &'static str, columns: &str, key: &'static [&'static str], when| {
+        let from = format!("cebe.{view} WHERE {}", between(when));
         let (name, columns) = (view.into(), columns.into());
-        checks.push(Check { name, view, columns, key, from, hidden: &[] });
+        let after = since_ms.map(|since_ms| (when, since_ms));
+        checks.push(Check { name, view, columns, key, from, hidden: &[], after });
     };
     log(
         "segment_changes",
@@ -99,8 +122,19 @@ pub(super) fn checks(at_ms: Millis, now_ms: Millis) -> Vec<Check> {
          if({}, valid_to, NULL) AS valid_to",
         until("valid_to")
     );
-    log("segment_definitions", &definition, DEFINITION_KEY, "valid_from");
-    log("metric_definitions", &definition, DEFINITION_KEY, "valid_from");
+    for view in ["segment_definitions", "metric_definitions"] {
+        let from = format!("cebe.{view} WHERE {}", until("valid_from"));
+        let (columns, key) = (definition.clone(), DEFINITION_KEY);
+        checks.push(Check {
+            name: view.into(),
+            view,
+            columns,
+            key,
+            from,
+            hidden: &[],
+            after: None,
+        });
+    }
     let kept = format_rfc3339(events_kept_from(now_ms));
     checks.push(Check {
         name: "events".into(),
@@ -111,9 +145,10 @@ pub(super) fn checks(at_ms: Millis, now_ms: Millis) -> Vec<Check> {
             "cebe.events WHERE {} AND (startsWith(event_name, 'customer.') \
              OR startsWith(event_name, 'segment.') \
              OR occurred_at >= parseDateTime64BestEffort('{kept}', 3, 'UTC'))",
-            until("logical_time")
+            between("logical_time")
         ),
         hidden: &[],
+        after: since_ms.map(|since_ms| ("logical_time", since_ms)),
     });
     checks.extend([
         landed("ingest_ledger", LEDGER, LEDGER_KEY, &["difference"], &until("logical_time")),
@@ -148,11 +183,11 @@ fn landed(
         key.join(", ")
     );
     let name = format!("{view}, as it landed");
-    Check { name, view, columns: columns.into(), key, from, hidden }
+    Check { name, view, columns: columns.into(), key, from, hidden, after: None }
 }
 
 /// The views that show only the newest.
-pub(super) fn newest() -> Vec<Check> {
+pub(super) fn newest(since_ms: Option<Millis>) -> Vec<Check> {
     let others: [(&str, &str, &[&str]); 2] = [
         (
             "ingest_ledger",
@@ -168,13 +203,6 @@ pub(super) fn newest() -> Vec<Check> {
     STATES
         .into_iter()
         .chain(others)
-        .map(|(view, columns, key)| Check {
-            name: view.into(),
-            view,
-            columns: columns.into(),
-            key,
-            from: format!("cebe.{view}"),
-            hidden: &[],
-        })
+        .map(|of| state(of, of.0.into(), format!("cebe.{}", of.0), since_ms))
         .collect()
 }

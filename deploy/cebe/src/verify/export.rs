@@ -3,7 +3,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use cebe_connectors::binding::LOGIC_VERSION;
+use cebe_connectors::binding::logic_version;
 use cebe_connectors::kafka::KafkaOptions;
 use cebe_connectors::kafka::bindings::Bindings;
 use cebe_connectors::kafka::source::{Source, SourceOptions};
@@ -11,34 +11,48 @@ use cebe_schemas::time::Millis;
 
 use crate::eval::bound;
 
-/// Writes everything that was bound through `at_ms` to `file`; returns bindings and records.
+/// What was exported.
+pub struct Exported {
+    pub bindings: u64,
+    pub records: u64,
+    /// The T of the first binding of this logic, if there are bindings of another before it.
+    pub since_ms: Option<Millis>,
+}
+
+/// Writes everything that was bound through `at_ms` to `file`.
 ///
 /// # Errors
-/// A record that was bound is not there any more: then nothing can be verified.
-pub fn export(kafka: &KafkaOptions, at_ms: Millis, file: &Path) -> anyhow::Result<(u64, u64)> {
+/// A record that was bound is not there any more: then nothing can be verified. So it is if the last
+/// binding is of another logic.
+pub fn export(kafka: &KafkaOptions, at_ms: Millis, file: &Path) -> anyhow::Result<Exported> {
     let shown = || format!("{}: cannot be written", file.display());
     let mut out = BufWriter::new(File::create(file).with_context(shown)?);
     let mut bindings = Bindings::open(kafka)?;
     let mut source = Source::open(kafka, SourceOptions::default())?;
-    let (mut count, mut records) = (0, 0);
+    let mut exported = Exported { bindings: 0, records: 0, since_ms: None };
+    let mut last = logic_version();
     while let Some(binding) = bindings.next_binding()? {
         if binding.t_ms > at_ms {
             break;
         }
-        if binding.logic_version != LOGIC_VERSION {
-            bail!(
-                "binding {} was made under version {} of the rules, and this is version \
-                 {LOGIC_VERSION}: verify with the version that wrote it",
-                binding.number,
-                binding.logic_version
-            );
-        }
         let taken = source
             .take(&binding.ranges)
             .context("the bound input is not complete, so that nothing can be compared with it")?;
-        (count, records) = (count + 1, records + taken.len() as u64);
+        exported.bindings += 1;
+        exported.records += taken.len() as u64;
+        if binding.logic_version != last && exported.bindings > 1 {
+            exported.since_ms = Some(binding.t_ms);
+        }
+        last = binding.logic_version;
         bound::write(&mut out, &binding, taken).with_context(shown)?;
     }
     out.flush().with_context(shown)?;
-    Ok((count, records))
+    if last != logic_version() {
+        bail!(
+            "the last binding has logic {last}, and this version of cebe has logic {}: verify with the \
+             version that wrote it",
+            logic_version()
+        );
+    }
+    Ok(exported)
 }

@@ -47,7 +47,7 @@ impl Tables<'_> {
         through.into_iter().filter_map(|(_, t_ms)| t_ms).min().context("frontier is empty")
     }
 
-    /// Compares every view as of `at_ms`. Those that show only the newest are compared if nothing
+    /// Compares every view as of `at_ms`, and what was told of changes after `since_ms`. Those that show only the newest are compared if nothing
     /// newer has been loaded.
     ///
     /// # Errors
@@ -57,12 +57,13 @@ impl Tables<'_> {
         expected: &Expected,
         at_ms: Millis,
         now_ms: Millis,
+        since_ms: Option<Millis>,
     ) -> anyhow::Result<Vec<Comparison>> {
         let mut comparisons = Vec::new();
-        for check in checks(at_ms, now_ms) {
+        for check in checks(at_ms, now_ms, since_ms) {
             comparisons.push(self.check(expected, &check)?);
         }
-        for check in newest() {
+        for check in newest(since_ms) {
             let comparison = self.check(expected, &check)?;
             comparisons.push(match self.complete_through()? == at_ms {
                 true => comparison,
@@ -76,7 +77,7 @@ impl Tables<'_> {
     }
 
     fn check(&self, expected: &Expected, check: &Check) -> anyhow::Result<Comparison> {
-        let Check { name, view, columns, key, from, hidden } = check;
+        let Check { name, view, columns, key, from, hidden, after } = check;
         let mut comparison = Comparison::of(format!("view {name}"));
         let from = from.replace("cebe.", &format!("{}.", self.database));
         let sql = format!("SELECT {columns} FROM {from} ORDER BY {}", key.join(", "));
@@ -86,8 +87,14 @@ impl Tables<'_> {
             &mut comparison,
             key,
             &mut || {
-                let Some(line) = expected.next().transpose()? else { return Ok(None) };
-                let mut row: Value = serde_json::from_str(&line)?;
+                let mut row: Value = loop {
+                    let Some(line) = expected.next().transpose()? else { return Ok(None) };
+                    let row: Value = serde_json::from_str(&line)?;
+                    let time = |column: &str| row[column].as_str().and_then(parse_rfc3339);
+                    if after.is_none_or(|(column, after)| time(column) > Some(after)) {
+                        break row;
+                    }
+                };
                 if let Some(columns) = row.as_object_mut() {
                     columns.retain(|name, _| !hidden.contains(&name.as_str()));
                 }

@@ -124,7 +124,7 @@ fn read_only(world: &mut World, for_ms: u64) -> anyhow::Result<String> {
 fn torn(world: &mut World, damage: Damage, pick: u64) -> anyhow::Result<String> {
     world.kill_engine()?;
     let folder = world.data_dir();
-    let told = tear(&folder, damage, pick)?;
+    let told = tear(&[folder.clone(), world.snapshot_dir()], damage, pick)?;
     world.start_engine(None)?;
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {

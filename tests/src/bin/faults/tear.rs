@@ -13,15 +13,18 @@ use crate::schedule::Damage;
 ///
 /// # Errors
 /// There is nothing there, or the disk refuses.
-pub fn tear(folder: &Path, damage: Damage, pick: u64) -> anyhow::Result<String> {
+pub fn tear(folders: &[PathBuf], damage: Damage, pick: u64) -> anyhow::Result<String> {
     let mut rng = Rng::with_seed(pick);
     let mut files = Vec::new();
-    files_below(folder, &mut files)?;
+    for folder in folders {
+        files_below(folder, &mut files)?;
+    }
     // A file without content cannot be damaged further, but deleted.
     files.retain(|(_, bytes)| *bytes > 0 || matches!(damage, Damage::DeleteFile));
     files.sort();
     let (path, bytes) = rng.choice(&files).context("the engine has no file yet")?.clone();
-    let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+    let place = |folder: &PathBuf| path.strip_prefix(folder.parent()?).ok();
+    let shown = folders.iter().find_map(place).unwrap_or(&path).display().to_string();
     Ok(match damage {
         Damage::FlipBit => {
             let at = rng.u64(..bytes);
@@ -38,7 +41,7 @@ pub fn tear(folder: &Path, damage: Damage, pick: u64) -> anyhow::Result<String> 
             format!("{shown}: deleted, {bytes} bytes")
         }
         Damage::DeleteFolder => {
-            let folder = path.parent().unwrap_or(folder);
+            let folder = path.parent().context("a file without a folder")?;
             fs::remove_dir_all(folder)?;
             format!("{}: deleted with everything in it", folder.display())
         }
@@ -82,7 +85,7 @@ mod tests {
     fn each_damage_is_done_and_told() {
         let damaged = |damage| {
             let folder = folder();
-            let told = tear(folder.path(), damage, 3).unwrap();
+            let told = tear(&[folder.path().to_owned()], damage, 3).unwrap();
             assert!(told.contains("keys"), "{told}");
             fs::read(folder.path().join("keys/journal"))
         };
@@ -98,7 +101,7 @@ mod tests {
     fn the_same_pick_does_the_same() {
         let tell = |pick| {
             let folder = folder();
-            tear(folder.path(), Damage::FlipBit, pick).unwrap()
+            tear(&[folder.path().to_owned()], Damage::FlipBit, pick).unwrap()
         };
         assert_eq!(tell(9), tell(9));
     }

@@ -14,8 +14,8 @@ use cebe_tests::system::{Engine, binary, command, free_port};
 use crate::interrupt;
 use crate::schedule::Server;
 
-/// How long anything may take that should take seconds.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// How long anything may take that should take seconds; an engine may have to replay everything.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What ends a fault that goes on by itself.
@@ -76,6 +76,11 @@ impl World {
         self.folder.join(format!("data-{}", self.folders))
     }
 
+    /// Where every engine keeps its snapshots.
+    pub fn snapshot_dir(&self) -> PathBuf {
+        self.folder.join("snapshots")
+    }
+
     /// `cebe` with settings that lead directly to the servers.
     pub fn cebe(&self) -> Command {
         command(&self.binary, &self.services)
@@ -91,6 +96,7 @@ impl World {
             .env("CEBE_KAFKA_BROKERS", self.kafka.address().to_string())
             .env("CEBE_CLICKHOUSE_URL", format!("http://{}", self.clickhouse.address()))
             .env("CEBE_ENGINE_DATA_DIR", self.data_dir())
+            .env("CEBE_ENGINE_SNAPSHOT_DIR", self.snapshot_dir())
             // So often that files are merged within a minute.
             .env("CEBE_ENGINE_SNAPSHOT_EVERY_MS", "500");
         if let Some(fault) = fault {
