@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the rules that turn bound records into outputs. It is part of each binding: a
 /// replay under other rules may not be compared with what was published.
-pub const LOGIC_VERSION: u32 = 5;
+pub const LOGIC_VERSION: u32 = 6;
 
 /// BLAKE3 of the bytes of a record on `cebe.bindings`; 64 hex digits in JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

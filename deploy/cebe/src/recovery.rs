@@ -1,5 +1,7 @@
-//! Where a start begins: the newest snapshot that is whole, or the first binding.
+//! Where a start begins: the newest snapshot that is whole, or the first binding; or, where Kafka no longer
+//! reaches back to it, a snapshot that is made from ClickHouse.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use cebe_connectors::adapter::Adapter;
@@ -17,6 +19,10 @@ use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
 
 use crate::config::Config;
+
+mod rebuild;
+
+pub use rebuild::Stopped;
 
 /// The snapshots that this log can go on from, newest first.
 pub struct Snapshots {
@@ -57,19 +63,40 @@ impl Snapshots {
         self.manifests.first().map(|newest| newest.place.clone()).unwrap_or_default()
     }
 
-    /// The newest state that is whole; those that are not are dropped. Between its pieces `log` is
-    /// [answered](answer).
+    /// The newest state that is whole and from which Kafka reaches on; those that are not are dropped. Between
+    /// its pieces `log` is [answered](answer).
     pub fn recover(
         &mut self,
         config: &Config,
         kafka: &KafkaOptions,
         judge: &Judge,
         log: &mut BindingLog,
+        stop: &AtomicBool,
     ) -> anyhow::Result<Recovered> {
         let lineage = format!("{:?}-{LOGIC_VERSION}", log.chain().genesis());
         let mut keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
         let workers = config.engine.workers as usize;
-        while let Some(manifest) = self.manifests.first() {
+        let mut is_rebuilt = false;
+        loop {
+            let Some(manifest) = self.manifests.first() else {
+                let rebuilt = match is_rebuilt {
+                    true => None,
+                    false => self.rebuild(config, kafka, judge, log, stop)?,
+                };
+                let Some(manifest) = rebuilt else { break };
+                is_rebuilt = true;
+                self.manifests.push(manifest);
+                continue;
+            };
+            if rebuild::is_cut(kafka, log, &manifest.place, stop)? {
+                let binding = manifest.binding;
+                tracing::warn!(
+                    binding,
+                    "a snapshot is left out: records bound after it are gone from kafka"
+                );
+                self.manifests.remove(0);
+                continue;
+            }
             let topics = &kafka.topics;
             let between = || answer(log);
             match restore(&self.store, manifest, (workers, topics, judge), &mut keys, between) {
