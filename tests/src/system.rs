@@ -98,10 +98,22 @@ impl System {
 
     /// As [`System::engine_in`], and does not wait.
     pub fn spawn_engine_in(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Engine> {
-        let port = free_port()?;
-        let log = self.folder.path().join(format!("engine-{port}.log"));
         let mut command = self.command();
         command.env("CEBE_ENGINE_DATA_DIR", self.data_dir(name)).arg("run").args(arguments);
+        self.spawn(command)
+    }
+
+    /// Starts an engine that ends the way a crash does, at the first passing of a fault's point.
+    pub fn spawn_engine_that_dies(&self, point: &str) -> anyhow::Result<Engine> {
+        let mut command = self.command();
+        command.env("CEBE_ENGINE_DATA_DIR", self.data_dir(ENGINE)).env("CEBE_FAULT", point);
+        command.arg("run");
+        self.spawn(command)
+    }
+
+    fn spawn(&self, command: Command) -> anyhow::Result<Engine> {
+        let port = free_port()?;
+        let log = self.folder.path().join(format!("engine-{port}.log"));
         Engine::spawn(command, port, log)
     }
 

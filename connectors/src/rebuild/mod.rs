@@ -8,7 +8,7 @@
 //! landing_segments ───────────┼─▶ memberships ────────────┼─▶ keeper ─▶ manifest as of binding r
 //! ledger, reconciliation ─────┴─▶ counters ───────────────┘
 //! ```
-//! Binding r is the last that ClickHouse has loaded. What is told of the bindings up to it is what was told at
+//! Binding r is the last that was published, once ClickHouse has loaded it. What is told of the bindings up to it is what was told at
 //! first, by the same code; the start then goes on from the manifest as from any other, and compares what it
 //! computes of the bindings after r with what was published of them.
 //!
@@ -71,8 +71,9 @@ pub struct Rebuild<'r> {
 }
 
 impl Rebuild<'_> {
-    /// Makes a snapshot as of the last binding that ClickHouse has loaded, which has to be that of the last
-    /// record of `cut` or a later one. In between, `between` is called; what it returns ends the rebuild.
+    /// Makes a snapshot as of the last binding that was published, once ClickHouse has loaded it; all records of
+    /// `cut` have to be bound by then. In between, `between` is called; an error that it returns ends the
+    /// rebuild.
     ///
     /// # Errors
     /// [`RebuildError`]: something is missing, or is not what was published.
@@ -99,7 +100,8 @@ impl Rebuild<'_> {
         Ok(manifest)
     }
 
-    /// Waits until ClickHouse is loaded through the last record that is gone, if it can ever be.
+    /// Waits until ClickHouse has loaded all that was published. Nothing is published meanwhile, so that no
+    /// later erasure empties what is read.
     fn loaded_through<E: From<RebuildError>>(
         &self,
         tables: &Tables,
@@ -107,28 +109,30 @@ impl Rebuild<'_> {
         cut: &Cut,
         between: &mut impl FnMut(&mut BindingLog) -> Result<(), E>,
     ) -> Result<Millis, E> {
-        let (number, needed_ms) = cut.last;
+        let (number, gone_ms) = cut.last;
         let published = progress_log::last(self.kafka).map_err(RebuildError::from)?;
+        // None is left where all of it is past the topic's retention.
+        let (last, published_ms) = published.map_or((0, 0), |last| (last.binding, last.through));
         let mut has_said = false;
         loop {
-            let through = tables.loaded_through(&mut || between(log))?;
-            if let Some(through_ms) = through.filter(|through_ms| *through_ms >= needed_ms) {
-                return Ok(through_ms);
+            let loaded = tables.loaded_through(&mut || between(log))?;
+            let loaded_ms = loaded.unwrap_or_default();
+            if loaded.is_some() && loaded_ms >= gone_ms.max(published_ms) {
+                return Ok(loaded_ms);
             }
-            if published.as_ref().is_none_or(|last| last.binding < number) {
-                let published_ms = published.map_or(0, |last| last.through);
-                let after_ms = through.unwrap_or_default().max(published_ms);
+            if loaded_ms < gone_ms && last < number {
+                let after_ms = loaded_ms.max(published_ms);
                 let missing = survey(self.kafka, log, LogPlace::default(), after_ms, between)?;
                 return Err(RebuildError::Missing(missing.sources()).into());
             }
             if !has_said {
-                let (needed, gone) = (format_rfc3339(needed_ms), error::list(&cut.sources()));
-                let loaded = through.map(format_rfc3339);
+                let (loaded, needed) = (loaded.map(format_rfc3339), format_rfc3339(published_ms));
+                let gone = error::list(&cut.sources());
                 tracing::warn!(
-                    needed,
                     loaded,
+                    needed,
                     gone,
-                    "the rebuild waits until clickhouse has loaded what is gone from kafka"
+                    "the rebuild waits until clickhouse has loaded what is published"
                 );
                 has_said = true;
             }

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod rebuilt;
+
 const T: Millis = 1_764_000_000_000;
 const HOUR_MS: Millis = 3_600_000;
 
@@ -69,10 +71,11 @@ impl Log {
 
 type Tick = (Millis, Vec<Said>);
 
-/// A control record or an event.
+/// A control record, what a source has counted, or an event.
 #[derive(Clone, Debug)]
 enum Said {
     Control(Value),
+    Count(Value),
     Event(Value),
 }
 
@@ -113,6 +116,9 @@ fn event() -> impl Strategy<Value = Value> {
                 let value = format!("+62812345678{other}");
                 event["identifiers"] = json!([{"type": "phone", "value": value}]);
             }
+            if is_anonymous && source == "cdp" {
+                event["identifiers"] = json!([{"type": "wa", "value": format!("w{other}")}]);
+            }
             event
         },
     )
@@ -120,7 +126,7 @@ fn event() -> impl Strategy<Value = Value> {
 
 fn control() -> impl Strategy<Value = Value> {
     let segment = |id: &str, version: u8, when: Value| json!({"segments": [{"segment_id": id, "account_id": "a", "version": version, "when": when}]});
-    (0u8..9, 1u8..4).prop_map(move |(which, n)| match which {
+    (0u8..10, 1u8..4).prop_map(move |(which, n)| match which {
         0 => segment("s", n, json!({"did": "broadcast.sent", "at_least": n, "within": "70h"})),
         1 => segment("s", n, json!({"attribute": "city", "eq": "X"})),
         2 => segment("u", n, json!({"in_segment": "s"})),
@@ -129,24 +135,38 @@ fn control() -> impl Strategy<Value = Value> {
         4 => json!({"remove_segments": [{"account_id": "a", "segment_id": "s"}]}),
         5 => json!({"settings": {"max_customers_per_identifier": n}}),
         6 => json!({"settings": {"block_list": ["+628123456780"], "time_zones": {"a": "Asia/Makassar"}}}),
-        7 => json!({"sources": {"ads": if n > 1 { "on" } else { "off" }}}),
+        7 => json!({"settings": {"hashed_key_sources": ["cdp", "ads"]}}),
+        8 => json!({"sources": {"ads": if n > 1 { "on" } else { "off" }}}),
         _ => json!({"metrics": [{"metric": "m", "account_id": "a", "denominator": "broadcast.sent",
             "numerator": "broadcast.replied", "within": "2d", "version": n}]}),
     })
 }
 
 fn ticks() -> impl Strategy<Value = Vec<Tick>> {
-    let said =
-        prop_oneof![8 => event().prop_map(Said::Event), 1 => control().prop_map(Said::Control)];
+    let count = (0i64..9, 0u64..9).prop_map(|(ago, emitted)| {
+        json!({"source_module": "ads", "hour": T - ago * HOUR_MS, "emitted": emitted})
+    });
+    let said = prop_oneof![
+        16 => event().prop_map(Said::Event),
+        2 => control().prop_map(Said::Control),
+        1 => count.prop_map(Said::Count),
+    ];
     let passed = prop_oneof![1i64..1_000, Just(HOUR_MS), Just(30 * HOUR_MS)];
     prop::collection::vec((passed, prop::collection::vec(said, 0..7)), 3..14)
 }
 
 /// The records of a tick: control first, then by source, as a binding orders them.
-fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
-    let topics = ["cebe.control", "cebe.events.ads", "cebe.events.broadcast", "cebe.events.cdp"];
+fn records(said: &[Said], offsets: &mut [i64; 5]) -> Vec<Record> {
+    let topics = [
+        "cebe.control",
+        "cebe.counts",
+        "cebe.events.ads",
+        "cebe.events.broadcast",
+        "cebe.events.cdp",
+    ];
     let place = |said: &Said| match said {
         Said::Control(_) => 0,
+        Said::Count(_) => 1,
         Said::Event(event) => {
             let topic = format!("cebe.events.{}", event["source_module"].as_str().unwrap());
             topics.iter().position(|each| *each == topic).unwrap()
@@ -156,7 +176,7 @@ fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
     placed.sort_by_key(|(place, _)| *place);
     let record = |(place, said): (usize, &Said)| {
         offsets[place] += 1;
-        let (Said::Control(json) | Said::Event(json)) = said;
+        let (Said::Control(json) | Said::Count(json) | Said::Event(json)) = said;
         Record {
             topic: topics[place].into(),
             partition: 0,
@@ -182,11 +202,8 @@ fn newest(store: &Store, binding: u64) -> Manifest {
     }
 }
 
-fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::directory(&dir.path().join("snapshots")).unwrap();
-    let keeper = Keeper::start(store.clone(), "test".into(), &[], TINY).unwrap();
-    let keys = MemoryKeyIndex::default();
+/// An adapter before the first binding, with something in force already.
+fn before_all<K>(keys: K) -> Adapter<K> {
     let mut control = ControlState::new();
     let clicked = json!({"did": "ad.clicked", "where": [{"property": "size", "gte": 1}]});
     let first = json!({
@@ -194,10 +211,17 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError>
         "segments": [{"segment_id": "f", "account_id": "a", "when": clicked}],
     });
     control.apply(first.to_string().as_bytes()).unwrap();
-    let adapter = Adapter::new(judge(), Topics::default(), keys, control);
+    Adapter::new(judge(), Topics::default(), keys, control)
+}
+
+fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::directory(&dir.path().join("snapshots")).unwrap();
+    let keeper = Keeper::start(store.clone(), "test".into(), &[], TINY).unwrap();
+    let adapter = before_all(MemoryKeyIndex::default());
     let mut first = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
     let mut second: Option<Run<DiskKeyIndex>> = None;
-    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 4]);
+    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 5]);
     for (number, (passed, said)) in ticks.iter().enumerate() {
         t_ms += passed;
         let records = records(said, &mut offsets);
