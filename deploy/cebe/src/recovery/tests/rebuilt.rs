@@ -177,19 +177,21 @@ fn rebuild(bound: &[Bound], tables: &Tables, store: &Store, place: &LogPlace) ->
     newest(store, place.chain.head().number)
 }
 
-fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
+/// What was published.
+fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<Vec<Numbered>, TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::directory(&dir.path().join("snapshots")).unwrap();
     let adapter = before_all(MemoryKeyIndex::default());
     let mut first = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
     let mut second: Option<Run<DiskKeyIndex>> = None;
     let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 5]);
-    let (mut tables, mut bound) = (Tables::default(), Vec::new());
+    let (mut tables, mut bound, mut all) = (Tables::default(), Vec::new(), Vec::new());
     for (number, (passed, said)) in ticks.iter().enumerate() {
         t_ms += passed;
         let records = records(said, &mut offsets);
         let binding = log.bind(t_ms, &records);
         let (published, _) = first.tick(&binding, &records);
+        all.push(published.clone());
         if let Some(second) = &mut second {
             let (again, _) = second.tick(&binding, &records);
             prop_assert_eq!(&again, &published);
@@ -207,7 +209,7 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError>
             second = Some(Run { adapter: adapter.with_keys(keys), dataflow });
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 fn cases() -> u32 {
@@ -228,6 +230,34 @@ proptest! {
     ) {
         check(&ticks, at, workers)?;
     }
+}
+
+/// An event without a customer id is erased along with the customer that had named its identifier, is told
+/// again from an emptied row, and then counts again, since another customer had named it too by then.
+#[test]
+fn what_was_erased_along_counts_again() {
+    let event = |source: &str, name: &str, key: &str, ago: i64, further: Value| {
+        let mut event = json!({"event_name": name, "schema_version": 1, "source_module": source,
+            "account_id": "a", "idempotency_key": key, "occurred_at": T - ago * HOUR_MS});
+        event.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        Said::Event(event)
+    };
+    let named = |customer: &str, key: &str, ago: i64| {
+        let further =
+            json!({"qontak_customer_id": customer, "properties": {"phone": "08123456789"}});
+        event("cdp", "customer.updated", key, ago, further)
+    };
+    let clicked = json!({"identifiers": [{"type": "phone", "value": "08123456789"}],
+        "properties": {"campaign_id": "c", "size": 2}});
+    let ticks = [
+        (1, vec![named("1", "k1", 50), event("ads", "ad.clicked", "k2", 40, clicked)]),
+        (1, vec![event("cdp", "customer.erased", "k3", 30, json!({"qontak_customer_id": "1"}))]),
+        (1, vec![named("2", "k4", 60)]),
+    ];
+    let published = check(&ticks, 1, 2).unwrap();
+    let last = published.last().unwrap();
+    let of = |view| last.records.iter().filter(|record| record.view == view).count();
+    assert_eq!((of(View::Segments), of(View::Metrics) > 0), (1, true));
 }
 
 /// Two events, the second of them of another binding.
