@@ -15,6 +15,7 @@
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
 //! * [`snapshot`]: what the adapter has told the dataflow, in files: where a start begins.
+//! * [`rebuild`]: the same from ClickHouse, where the sources no longer reach back.
 //! * [`fault`]: named points at which a test lets the process die.
 //! * [`replay`]: takes rejected or skipped records in again.
 
@@ -30,5 +31,6 @@ pub mod loader;
 pub mod migrate;
 pub mod out;
 mod pairs;
+pub mod rebuild;
 pub mod replay;
 pub mod snapshot;

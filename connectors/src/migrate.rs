@@ -44,6 +44,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     13 "0013_erasures.sql"
     14 "0014_reconciliation.sql"
     15 "0015_emptied_events.sql"
+    16 "0016_event_facts.sql"
 };
 
 /// What [`migrate`] found and did.

@@ -7,6 +7,7 @@ use crate::id::{EventKey, EventType};
 use crate::time::Millis;
 
 mod judge;
+pub mod stored;
 
 pub use judge::Judge;
 

@@ -19,6 +19,8 @@ pub(super) struct Announced {
     definitions: Option<Arc<Definitions>>,
     /// The same, in terms of what is stored.
     resolved: Arc<Definitions>,
+    /// What these look at.
+    in_force: Selectors,
     /// What any definition has ever looked at: once begun, its facts have no gap.
     selectors: Selectors,
     settings: Option<Settings>,
@@ -33,8 +35,10 @@ impl Announced {
         judge: &Judge,
     ) -> Announced {
         let definitions = control.definitions();
+        let resolved = Arc::new(resolve(&definitions, judge));
         Announced {
-            resolved: Arc::new(resolve(&definitions, judge)),
+            in_force: Selectors::new(&resolved),
+            resolved,
             definitions: Some(definitions),
             selectors,
             settings: Some(control.settings().clone()),
@@ -54,6 +58,7 @@ impl Announced {
             let resolved = Arc::new(resolve(&definitions, judge));
             tick.rows.extend(changed(&self.resolved, &resolved, tick.input.t_ms));
             self.selectors.extend(&resolved);
+            self.in_force = Selectors::new(&resolved);
             self.definitions = Some(definitions);
             self.resolved = resolved.clone();
             tick.input.definitions = Some(resolved);
@@ -75,7 +80,12 @@ impl Announced {
         Selectors::new(&resolved)
     }
 
-    /// What definitions look at.
+    /// What the definitions in force look at, whatever has been foreseen.
+    pub(super) fn in_force(&self) -> &Selectors {
+        &self.in_force
+    }
+
+    /// What definitions look at, or have ever looked at.
     pub(super) fn selectors(&self) -> &Selectors {
         &self.selectors
     }

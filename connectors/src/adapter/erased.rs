@@ -61,4 +61,5 @@ pub(super) fn empty(row: &mut EventRow) {
     row.payload.clear();
     row.properties = "{}".to_owned();
     row.identifier_tokens.clear();
+    row.facts.clear();
 }

@@ -9,6 +9,7 @@ use cebe_schemas::fact::{
 };
 use cebe_schemas::id::{EventType, Group, IdKey, Subject};
 use cebe_schemas::verdict::ValidEvent;
+use cebe_schemas::verdict::stored::Derived;
 use serde_json::{Map, Value};
 
 /// Whose `customer.*` and `segment.*` events count as such; the same names from another source are only events.
@@ -35,14 +36,7 @@ pub(super) fn tell(
     };
     happen(event, account, subject, ids, selectors, input);
     if event.qontak_customer_id.is_some() {
-        let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
-        let named = event.identifiers.iter().copied().chain(attributes);
-        input.namings.extend(named.map(|found| Naming {
-            account_id: account.clone(),
-            subject,
-            token: found.token,
-            occurred_at_ms: event.occurred_at_ms,
-        }));
+        name(event, subject, input);
     }
     if let (None, Some(team)) = (&event.qontak_customer_id, &event.team_id) {
         input.teams.push((subject, team.clone(), event.occurred_at_ms));
@@ -63,6 +57,52 @@ pub(super) fn tell(
     }
 }
 
+/// Adds what an erasure leaves of `event`: of a customer's, what it named and linked; of one without a customer
+/// id everything, since it may count again. Then `derived` is what definitions had found in it.
+pub(super) fn tell_erased(
+    event: &ValidEvent,
+    derived: Vec<Derived>,
+    ordinal: u64,
+    ids: &IdKey,
+    input: &mut TickInput,
+) {
+    let account = &event.account_id;
+    let Some(customer) = &event.qontak_customer_id else {
+        tell(event, ordinal, ids, &Selectors::default(), input);
+        let subject = ids.anonymous(event.identifiers.iter().map(|found| found.token));
+        for (kind, group) in derived {
+            input.events.push((subject, fact(kind, group, event, ids, &mut input.groups)));
+        }
+        return;
+    };
+    let subject = ids.subject(account, customer);
+    name(event, subject, input);
+    if *event.source_module != *IDENTITY_SOURCE {
+        return;
+    }
+    let stamp =
+        Stamp { occurred_at_ms: event.occurred_at_ms, key: event.idempotency_key.clone(), ordinal };
+    match &*event.event_name {
+        "customer.merged" => link(event, account, subject, true, stamp, ids, input),
+        "customer.unmerged" => link(event, account, subject, false, stamp, ids, input),
+        ERASED => input.erasures.push((subject, event.occurred_at_ms)),
+        _ => {}
+    }
+}
+
+/// What `selectors` find in an event without a customer id: it is kept, since such an event can count again
+/// after it was erased.
+pub(super) fn derived(event: &ValidEvent, selectors: &Selectors) -> Vec<Derived> {
+    let mut found = Vec::new();
+    if event.qontak_customer_id.is_none() && selectors.reads(event.event) {
+        let properties = stored_properties(&event.payload);
+        selectors.derived(&event.account_id, event.event, &properties, |kind, group| {
+            found.push((kind, group.map(Arc::from)));
+        });
+    }
+    found
+}
+
 /// Whether the event erases its customer.
 pub(super) fn is_erasure(event: &ValidEvent) -> bool {
     *event.source_module == *IDENTITY_SOURCE && *event.event_name == *ERASED
@@ -77,21 +117,44 @@ fn happen(
     selectors: &Selectors,
     input: &mut TickInput,
 ) {
-    let occurred_at_ms = event.occurred_at_ms;
-    let mut fact = |event: EventType, group_key: Option<Arc<str>>| {
-        let group = group_key.map_or(Group::NONE, |group_key| {
-            let group = ids.group(account, &group_key);
-            input.groups.push(GroupName { group, group_key });
-            group
-        });
-        input.events.push((subject, EventFact { event, group, occurred_at_ms }));
+    let mut happened = |kind: EventType, group: Option<Arc<str>>| {
+        let fact = fact(kind, group, event, ids, &mut input.groups);
+        input.events.push((subject, fact));
     };
-    fact(event.event, event.group.clone());
+    happened(event.event, event.group.clone());
     if selectors.reads(event.event) {
         let properties = stored_properties(&event.payload);
-        let emit = |event, group: Option<Cow<'_, str>>| fact(event, group.map(Arc::from));
+        let emit = |kind, group: Option<Cow<'_, str>>| happened(kind, group.map(Arc::from));
         selectors.derived(account, event.event, &properties, emit);
     }
+}
+
+/// That `event` is also one of type `kind`, in the group of that name.
+fn fact(
+    kind: EventType,
+    group_key: Option<Arc<str>>,
+    event: &ValidEvent,
+    ids: &IdKey,
+    groups: &mut Vec<GroupName>,
+) -> EventFact {
+    let group = group_key.map_or(Group::NONE, |group_key| {
+        let group = ids.group(&event.account_id, &group_key);
+        groups.push(GroupName { group, group_key });
+        group
+    });
+    EventFact { event: kind, group, occurred_at_ms: event.occurred_at_ms }
+}
+
+/// Which identifiers an event of a customer names.
+fn name(event: &ValidEvent, subject: Subject, input: &mut TickInput) {
+    let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
+    let named = event.identifiers.iter().copied().chain(attributes);
+    input.namings.extend(named.map(|found| Naming {
+        account_id: event.account_id.clone(),
+        subject,
+        token: found.token,
+        occurred_at_ms: event.occurred_at_ms,
+    }));
 }
 
 /// The properties of a masked envelope, nothing left out.

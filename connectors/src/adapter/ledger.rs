@@ -6,6 +6,8 @@ use cebe_schemas::row::{LedgerRow, Row};
 use cebe_schemas::time::Millis;
 use serde::{Deserialize, Serialize};
 
+use super::Miscounted;
+use crate::binding::Range;
 use crate::kafka::source::Record;
 
 /// The four ends of a record.
@@ -74,13 +76,13 @@ impl Partition {
 
 impl Ledger {
     pub(super) fn read(&mut self, record: &Record) {
-        let partition = self.partition(record);
+        let partition = self.partition(&record.topic, record.partition);
         partition.touched = true;
         partition.read += 1;
     }
 
     pub(super) fn decided(&mut self, record: &Record, outcome: Outcome) {
-        let partition = self.partition(record);
+        let partition = self.partition(&record.topic, record.partition);
         if outcome == Outcome::Skipped {
             partition.skip(record.offset);
         }
@@ -92,13 +94,58 @@ impl Ledger {
         } += 1;
     }
 
-    fn partition(&mut self, record: &Record) -> &mut Partition {
-        let place = (&*record.topic, record.partition);
+    /// So many records of a partition were read, whatever became of them.
+    pub(super) fn bound(&mut self, range: &Range) {
+        self.partition(&range.topic, range.partition).read += range.records;
+    }
+
+    /// One of them was accepted.
+    pub(super) fn accepted(&mut self, topic: &Arc<str>, number: i32) {
+        self.partition(topic, number).accepted += 1;
+    }
+
+    /// Takes over what became of the records of each partition, if that agrees with what was read, and with
+    /// the events accepted but for those that have `expired` since.
+    pub(super) fn take_over(
+        &mut self,
+        rows: &[LedgerRow],
+        expired: impl Fn(&str, i32) -> u64,
+    ) -> Result<(), Miscounted> {
+        for row in rows {
+            self.partition(&row.topic, row.partition);
+        }
+        for partition in &mut self.partitions {
+            let place = partition.place();
+            let row = rows.iter().find(|row| (&*row.topic, row.partition) == place);
+            let accepted = row.map_or(0, |row| row.accepted);
+            let least = accepted.saturating_sub(expired(place.0, place.1));
+            let is_whole = (least..=accepted).contains(&partition.accepted);
+            if row.map_or(0, |row| row.records_read) != partition.read || !is_whole {
+                return Err(Miscounted {
+                    topic: partition.topic.clone(),
+                    partition: partition.number,
+                    bound: partition.read,
+                    read: row.map_or(0, |row| row.records_read),
+                    events: partition.accepted,
+                    accepted,
+                });
+            }
+            partition.accepted = accepted;
+            if let Some(row) = row {
+                (partition.duplicate, partition.rejected) = (row.duplicate, row.rejected);
+                partition.skipped = row.skipped;
+            }
+        }
+        Ok(())
+    }
+
+    fn partition(&mut self, topic: &Arc<str>, number: i32) -> &mut Partition {
+        let place = (&**topic, number);
         if self.partitions.get(self.last).is_none_or(|last| last.place() != place) {
             self.last = match self.partitions.binary_search_by(|held| held.place().cmp(&place)) {
                 Ok(at) => at,
                 Err(at) => {
-                    let partition = Partition::new(record.topic.clone(), record.partition);
+                    let partition = Partition::new(topic.clone(), number);
                     self.partitions.insert(at, partition);
                     at
                 }

@@ -12,6 +12,7 @@ mod erased;
 mod facts;
 mod ledger;
 mod reconciliation;
+mod retold;
 mod rows;
 mod saved;
 mod tally;
@@ -40,6 +41,7 @@ use erased::Erased;
 pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
 use reconciliation::Reconciliation;
+pub use retold::{Counted, Miscounted, RetoldEvent};
 pub use saved::{SavedAdapter, SavedCounters, SavedStanding};
 pub use tally::{Duplicate, Tally};
 pub use waiting::Backlog;
@@ -196,18 +198,8 @@ impl<K: KeyIndex> Adapter<K> {
         let mut tick = AdaptedTick::default();
         tick.input.t_ms = t_ms;
         tick.rows.reserve(records.len());
-        let place = |record: &Record, at: usize| Placed {
-            record_ordinal: first_ordinal + at as u64,
-            t_ms,
-            topic: record.topic.clone(),
-            partition: record.partition,
-            offset: record.offset,
-            // A create time after the arrival is a clock that is wrong.
-            published_ms: match record.created_ms {
-                created_ms if created_ms < 0 => t_ms,
-                created_ms => created_ms.min(t_ms),
-            },
-        };
+        let place =
+            |record: &Record, at: usize| Placed::of(record, first_ordinal + at as u64, t_ms);
         self.reconciliation.advance(t_ms);
         let (mut history, mut events) = (Vec::new(), Vec::new());
         for (at, record) in records.iter().enumerate() {
@@ -294,7 +286,8 @@ impl<K: KeyIndex> Adapter<K> {
                 let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
                 facts::tell(&event, ordinal, ids, selectors, &mut tick.input);
                 let is_erased = self.erase(&event, placed.t_ms, tick);
-                let mut row = rows::accepted(event, placed, &self.judge.keys);
+                let derived = facts::derived(&event, self.announced.in_force());
+                let mut row = rows::accepted(event, derived, placed, &self.judge.keys);
                 if is_erased {
                     erased::empty(&mut row);
                 }
@@ -331,6 +324,23 @@ struct Placed {
     partition: i32,
     offset: i64,
     published_ms: Millis,
+}
+
+impl Placed {
+    fn of(record: &Record, record_ordinal: u64, t_ms: Millis) -> Placed {
+        Placed {
+            record_ordinal,
+            t_ms,
+            topic: record.topic.clone(),
+            partition: record.partition,
+            offset: record.offset,
+            // A create time after the arrival is a clock that is wrong.
+            published_ms: match record.created_ms {
+                created_ms if created_ms < 0 => t_ms,
+                created_ms => created_ms.min(t_ms),
+            },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -64,11 +64,8 @@ impl Reconciliation {
 
     /// A record of `source` was read.
     pub(super) fn read(&mut self, source: &str, created_ms: Millis, t_ms: Millis) {
+        self.hear(source, t_ms);
         let now = hour_of(t_ms);
-        match self.heard.get_mut(source) {
-            Some(hour) => *hour = now,
-            None => drop(self.heard.insert(source.into(), now)),
-        }
         let (first, last) = open_hours(t_ms);
         match hour_of(created_ms) {
             // Kafka knows no create time, or it makes no sense.
@@ -77,6 +74,26 @@ impl Reconciliation {
             }
             hour if hour < first => {}
             hour => self.touch(source, hour, |counted| counted.read += 1),
+        }
+    }
+
+    /// Some record of `source` was read.
+    pub(super) fn hear(&mut self, source: &str, t_ms: Millis) {
+        let now = hour_of(t_ms);
+        match self.heard.get_mut(source) {
+            Some(hour) => *hour = now,
+            None => drop(self.heard.insert(source.into(), now)),
+        }
+    }
+
+    /// Takes over what was counted in the open hours.
+    pub(super) fn take_over(&mut self, rows: &[ReconciliationRow]) {
+        self.touched.clear();
+        self.hours.clear();
+        let (first, _) = open_hours(self.at);
+        for row in rows.iter().filter(|row| row.hour >= first) {
+            let counted = Counted { read: row.read, emitted: row.emitted, touched: false };
+            self.hours.entry(row.hour).or_default().insert(row.source_module.clone(), counted);
         }
     }
 

@@ -6,12 +6,20 @@ use cebe_schemas::id::Token;
 use cebe_schemas::row::{ErasureRow, EventRow, RejectedRow};
 use cebe_schemas::time::Millis;
 use cebe_schemas::token::Keys;
+use cebe_schemas::verdict::stored::{Derived, Kept};
 use cebe_schemas::verdict::{Reason, Rejection, ValidEvent};
 
 use super::Placed;
 use crate::kafka::source::Record;
 
-pub(super) fn accepted(event: ValidEvent, placed: &Placed, keys: &Keys) -> EventRow {
+/// The row of `event`, in which the definitions in force have `derived` these facts.
+pub(super) fn accepted(
+    event: ValidEvent,
+    derived: Vec<Derived>,
+    placed: &Placed,
+    keys: &Keys,
+) -> EventRow {
+    let Kept { facts, lasting_facts } = Kept::of(&event, derived, keys);
     let attributes = event.attributes.iter().filter_map(|attribute| attribute.identifier);
     let identifiers = event.identifiers.iter().copied().chain(attributes);
     let mut tokens: Vec<Token> = identifiers.map(|identifier| identifier.token).collect();
@@ -31,6 +39,8 @@ pub(super) fn accepted(event: ValidEvent, placed: &Placed, keys: &Keys) -> Event
         properties: event.properties,
         payload: event.payload,
         identifier_tokens: tokens.into_iter().map(|token| keys.render(token)).collect(),
+        facts,
+        lasting_facts,
         topic: placed.topic.clone(),
         partition: placed.partition,
         offset: placed.offset,

@@ -150,6 +150,11 @@ impl Topics {
             || self.source_module(topic).is_some_and(|source| !source.is_empty())
     }
 
+    /// Whether `topic` is an input that is kept for ever: what sources publish is not.
+    pub(crate) fn keeps(&self, topic: &str) -> bool {
+        topic == self.control || topic == self.history
+    }
+
     /// The source whose live events `topic` carries; none for any other topic. A topic that ends
     /// with the prefix holds records of no source: `eval` has them, Kafka is not read there.
     pub fn source_module<'a>(&self, topic: &'a str) -> Option<&'a str> {

@@ -6,17 +6,17 @@ pub(crate) const STATEMENTS: [&str; 2] = [OF_CUSTOMERS, OF_IDENTIFIERS];
 
 /// `landing_events` keeps the latest version of a row. An emptied one is a millisecond later than the
 /// first: it stays, also when a loader that was frozen inserts that one again. Only columns that say
-/// what an event is, and where it stands, are kept.
+/// what an event is, where it stands, and what is left of it (`lasting_facts`), are kept.
 macro_rules! emptied {
     ($from:literal) => {
         concat!(
             "INSERT INTO landing_events (account_id, team_id, source_module, event_name, \
              schema_version, idempotency_key, qontak_customer_id, occurred_at, received_at, \
-             published_at, ingested_at, properties, payload, identifier_tokens, topic, partition, \
-             offset, logical_time, ordinal, seq) \
+             published_at, ingested_at, properties, payload, identifier_tokens, facts, \
+             lasting_facts, topic, partition, offset, logical_time, ordinal, seq) \
              SELECT account_id, team_id, source_module, event_name, schema_version, \
              idempotency_key, qontak_customer_id, occurred_at, received_at, published_at, \
-             ingested_at, '{}', '', [], topic, partition, offset, \
+             ingested_at, '{}', '', [], '', lasting_facts, topic, partition, offset, \
              logical_time + toIntervalMillisecond(1), ordinal, seq ",
             $from
         )

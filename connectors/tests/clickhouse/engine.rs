@@ -216,6 +216,8 @@ impl Engine {
             properties: "{}".into(),
             payload: String::new(),
             identifier_tokens: vec!["k1:aa".into()],
+            facts: "{}".into(),
+            lasting_facts: "{}".into(),
             topic: topic.into(),
             partition,
             offset,

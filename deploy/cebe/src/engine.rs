@@ -76,7 +76,10 @@ struct Computed {
 impl Engine {
     /// Takes over the log of bindings, or finds that another engine is running; then takes in the newest
     /// snapshot. `accept_loss`: records that were deleted before they were read are given up.
-    pub fn start(config: Config, accept_loss: bool) -> anyhow::Result<Engine> {
+    ///
+    /// # Errors
+    /// [`Stopped`](crate::recovery::Stopped), if `stop` comes before that; or what is missing.
+    pub fn start(config: Config, accept_loss: bool, stop: &AtomicBool) -> anyhow::Result<Engine> {
         let kafka = config.kafka_options();
         topics::create_missing(&kafka, CREATE_PATIENCE)?;
         let logic_version = logic_version();
@@ -94,7 +97,7 @@ impl Engine {
             Judge { catalogue: Arc::new(config.catalogue()?), keys: Arc::new(config.keys()?) };
         let clickhouse = config.clickhouse_client().with_database(&config.clickhouse.database);
         let history = HistoryReader::start(&kafka, clickhouse, judge.keys.clone())?;
-        let recovered = snapshots.recover(&config, &kafka, &judge, &mut log)?;
+        let recovered = snapshots.recover(&config, &kafka, &judge, &mut log, stop)?;
         let Recovered { adapter, dataflow, place, next_wakeup_ms, succession } = recovered;
         let (store, rests_on) = (snapshots.store.clone(), snapshots.rests_on.clone());
         let keeper = Keeper::start(store.clone(), rests_on, snapshots.origin(), Sizes::default())?;

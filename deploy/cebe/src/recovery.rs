@@ -1,5 +1,7 @@
-//! Where a start begins: the newest snapshot that is whole, or the first binding.
+//! Where a start begins: the newest snapshot that is whole, or the first binding; or, where Kafka no longer
+//! reaches back to it, a snapshot that is made from ClickHouse.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use cebe_connectors::adapter::Adapter;
@@ -21,6 +23,10 @@ use cebe_schemas::verdict::Judge;
 
 use crate::config::Config;
 use crate::succession::Succession;
+
+mod rebuild;
+
+pub use rebuild::Stopped;
 
 /// The snapshots that this log can go on from, newest first.
 pub struct Snapshots {
@@ -75,19 +81,40 @@ impl Snapshots {
         Origin { states, outputs: self.outputs(), is_first: states.is_empty() }
     }
 
-    /// The newest state that is whole; those that are not are dropped. Between its pieces `log` is
-    /// [answered](answer).
+    /// The newest state that is whole and from which Kafka reaches on; those that are not are dropped. Between
+    /// its pieces `log` is [answered](answer).
     pub fn recover(
         &mut self,
         config: &Config,
         kafka: &KafkaOptions,
         judge: &Judge,
         log: &mut BindingLog,
+        stop: &AtomicBool,
     ) -> anyhow::Result<Recovered> {
         let lineage = format!("{:?}-{FACTS_VERSION}", log.chain().genesis());
         let mut keys = DiskKeyIndex::open(&config.key_index_dir(), &lineage, 0)?;
         let workers = config.engine.workers as usize;
-        while let Some(manifest) = self.manifests.states.first() {
+        let mut is_rebuilt = false;
+        loop {
+            let Some(manifest) = self.manifests.states.first() else {
+                let rebuilt = match is_rebuilt {
+                    true => None,
+                    false => self.rebuild(config, kafka, judge, log, stop)?,
+                };
+                let Some(manifest) = rebuilt else { break };
+                is_rebuilt = true;
+                self.manifests.states.push(manifest);
+                continue;
+            };
+            if rebuild::is_cut(kafka, log, &manifest.place, stop)? {
+                let binding = manifest.binding;
+                tracing::warn!(
+                    binding,
+                    "a snapshot is left out: records bound after it are gone from kafka"
+                );
+                self.manifests.states.remove(0);
+                continue;
+            }
             let topics = &kafka.topics;
             let is_mixed = log.is_mixed();
             let between = || answer(log);

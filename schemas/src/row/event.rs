@@ -33,6 +33,11 @@ pub struct EventRow {
     pub payload: String,
     /// Tokens of all its valid identifiers.
     pub identifier_tokens: Vec<String>,
+    /// What else can be told of it, as a rebuild of the engine needs it: hashes only. Emptied with the
+    /// payload.
+    pub facts: String,
+    /// The part of it that an erasure leaves.
+    pub lasting_facts: String,
     /// Where it was read.
     pub topic: Arc<str>,
     /// Where it was read.
@@ -61,6 +66,8 @@ impl EventRow {
         row.json("properties", &self.properties);
         row.text("payload", &self.payload);
         row.texts("identifier_tokens", &self.identifier_tokens);
+        row.text("facts", &self.facts);
+        row.text("lasting_facts", &self.lasting_facts);
         row.text("topic", &self.topic);
         row.value("partition", &self.partition);
         row.value("offset", &self.offset);

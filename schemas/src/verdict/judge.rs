@@ -246,12 +246,12 @@ fn finish(
     event
 }
 
-fn sets_attributes(event_name: &str) -> bool {
+pub(super) fn sets_attributes(event_name: &str) -> bool {
     matches!(event_name, "customer.created" | "customer.updated")
 }
 
 /// Every masked property as an attribute, with what it identified before it was masked.
-fn attributes(properties: &[Member], identifying: &[Attribute]) -> Vec<Attribute> {
+pub(super) fn attributes(properties: &[Member], identifying: &[Attribute]) -> Vec<Attribute> {
     let attribute = |(name, value): &Member| Attribute {
         name: name.as_ref().into(),
         value: match value {

@@ -7,6 +7,7 @@ mod cases;
 mod define;
 mod desk;
 mod erase;
+mod rebuild;
 mod reconcile;
 mod recovery;
 mod replay;
@@ -18,7 +19,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 20] = [
+const CASES: [(&str, Case); 22] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
@@ -37,7 +38,12 @@ const CASES: [(&str, Case); 20] = [
     ("a_start_begins_at_the_newest_snapshot", recovery::a_start_begins_at_the_newest_snapshot),
     ("damaged_files_are_made_anew", recovery::damaged_files_are_made_anew),
     ("another_logic_follows", recovery::another_logic_follows),
+    (
+        "what_was_not_loaded_is_waited_for_or_missed",
+        rebuild::what_was_not_loaded_is_waited_for_or_missed,
+    ),
     // The last: nobody can verify what is gone.
+    ("an_engine_is_rebuilt_from_clickhouse", rebuild::an_engine_is_rebuilt_from_clickhouse),
     ("what_is_gone_is_not_counted_as_equal", reconcile::what_is_gone_is_not_counted_as_equal),
     (
         "what_is_cut_under_a_stopped_engine_is_missed",

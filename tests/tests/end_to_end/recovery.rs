@@ -10,7 +10,7 @@ use crate::cases::{event, message, read_through, records_read, sources_on};
 
 const TOPIC: &str = "cebe.events.ads";
 
-fn clicks(account: &str, keys: std::ops::Range<u32>) -> Vec<cebe_dev::demo::Message> {
+pub(crate) fn clicks(account: &str, keys: std::ops::Range<u32>) -> Vec<cebe_dev::demo::Message> {
     keys.map(|key| {
         let (key, customer) = (key.to_string(), (key % 3).to_string());
         let mut click = event(account, "ads", "ad.clicked", &key, &customer);
@@ -20,7 +20,7 @@ fn clicks(account: &str, keys: std::ops::Range<u32>) -> Vec<cebe_dev::demo::Mess
     .collect()
 }
 
-fn held(system: &System, account: &str) -> anyhow::Result<(u64, u64)> {
+pub(crate) fn held(system: &System, account: &str) -> anyhow::Result<(u64, u64)> {
     let events = format!("SELECT count() FROM cebe.events WHERE account_id = '{account}'");
     let customers = format!(
         "SELECT denominator FROM cebe.metric_values WHERE account_id = '{account}' \

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use cebe_connectors::adapter::AdaptError;
 use cebe_connectors::key_index::KeyIndexError;
 use cebe_connectors::loader::{self, Loader, LoaderConfig};
+use cebe_connectors::rebuild::RebuildError;
 use cebe_connectors::snapshot::{ReadError, StoreError};
 use cebe_query::desk::{Desk, Inquiries};
 use cebe_query::health::Health;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::desk::Clerk;
 use crate::engine::Engine;
 use crate::logging;
+use crate::recovery::Stopped;
 
 /// How often the parts are looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -166,7 +168,10 @@ fn run_engine(
     stop: &AtomicBool,
     health: &Health,
 ) -> anyhow::Result<()> {
-    let mut engine = Engine::start(config.clone(), accept_loss)?;
+    let mut engine = match Engine::start(config.clone(), accept_loss, stop) {
+        Err(error) if error.is::<Stopped>() => return Ok(()),
+        started => started?,
+    };
     health.set("engine", Err("replaying".into()));
     engine.replay(stop)?;
     health.set("engine", Ok(()));
@@ -176,6 +181,10 @@ fn run_engine(
 /// Whether the key index or the snapshots cannot be read or written.
 fn is_of_the_disk(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(AdaptError::KeyIndex(_)))
+        || matches!(
+            error.downcast_ref(),
+            Some(RebuildError::Store(_) | RebuildError::NotWritten(_))
+        )
         || error.is::<KeyIndexError>()
         || error.is::<StoreError>()
         || error.is::<ReadError>()

@@ -1,5 +1,7 @@
 //! An engine that begins at a snapshot publishes the same bytes as one that never stopped.
 
+use std::path::Path;
+
 use cebe_connectors::binding::{Binding, ClaimRecord, LOGIC_VERSION, LogRecord, Range};
 use cebe_connectors::kafka::source::Record;
 use cebe_connectors::key_index::KeyIndex;
@@ -13,6 +15,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+
+mod rebuilt;
 
 pub(crate) const T: Millis = 1_764_000_000_000;
 pub(crate) const HOUR_MS: Millis = 3_600_000;
@@ -69,10 +73,11 @@ impl Log {
 
 pub(crate) type Tick = (Millis, Vec<Said>);
 
-/// A control record or an event.
+/// A control record, what a source has counted, or an event.
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
     Control(Value),
+    Count(Value),
     Event(Value),
 }
 
@@ -113,6 +118,9 @@ fn event() -> impl Strategy<Value = Value> {
                 let value = format!("+62812345678{other}");
                 event["identifiers"] = json!([{"type": "phone", "value": value}]);
             }
+            if is_anonymous && source == "cdp" {
+                event["identifiers"] = json!([{"type": "wa", "value": format!("w{other}")}]);
+            }
             event
         },
     )
@@ -120,7 +128,7 @@ fn event() -> impl Strategy<Value = Value> {
 
 fn control() -> impl Strategy<Value = Value> {
     let segment = |id: &str, version: u8, when: Value| json!({"segments": [{"segment_id": id, "account_id": "a", "version": version, "when": when}]});
-    (0u8..9, 1u8..4).prop_map(move |(which, n)| match which {
+    (0u8..10, 1u8..4).prop_map(move |(which, n)| match which {
         0 => segment("s", n, json!({"did": "broadcast.sent", "at_least": n, "within": "70h"})),
         1 => segment("s", n, json!({"attribute": "city", "eq": "X"})),
         2 => segment("u", n, json!({"in_segment": "s"})),
@@ -129,24 +137,38 @@ fn control() -> impl Strategy<Value = Value> {
         4 => json!({"remove_segments": [{"account_id": "a", "segment_id": "s"}]}),
         5 => json!({"settings": {"max_customers_per_identifier": n}}),
         6 => json!({"settings": {"block_list": ["+628123456780"], "time_zones": {"a": "Asia/Makassar"}}}),
-        7 => json!({"sources": {"ads": if n > 1 { "on" } else { "off" }}}),
+        7 => json!({"settings": {"hashed_key_sources": ["cdp", "ads"]}}),
+        8 => json!({"sources": {"ads": if n > 1 { "on" } else { "off" }}}),
         _ => json!({"metrics": [{"metric": "m", "account_id": "a", "denominator": "broadcast.sent",
             "numerator": "broadcast.replied", "within": "2d", "version": n}]}),
     })
 }
 
 pub(crate) fn ticks() -> impl Strategy<Value = Vec<Tick>> {
-    let said =
-        prop_oneof![8 => event().prop_map(Said::Event), 1 => control().prop_map(Said::Control)];
+    let count = (0i64..9, 0u64..9).prop_map(|(ago, emitted)| {
+        json!({"source_module": "ads", "hour": T - ago * HOUR_MS, "emitted": emitted})
+    });
+    let said = prop_oneof![
+        16 => event().prop_map(Said::Event),
+        2 => control().prop_map(Said::Control),
+        1 => count.prop_map(Said::Count),
+    ];
     let passed = prop_oneof![1i64..1_000, Just(HOUR_MS), Just(30 * HOUR_MS)];
     prop::collection::vec((passed, prop::collection::vec(said, 0..7)), 3..14)
 }
 
 /// The records of a tick: control first, then by source, as a binding orders them.
-pub(crate) fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
-    let topics = ["cebe.control", "cebe.events.ads", "cebe.events.broadcast", "cebe.events.cdp"];
+pub(crate) fn records(said: &[Said], offsets: &mut [i64; 5]) -> Vec<Record> {
+    let topics = [
+        "cebe.control",
+        "cebe.counts",
+        "cebe.events.ads",
+        "cebe.events.broadcast",
+        "cebe.events.cdp",
+    ];
     let place = |said: &Said| match said {
         Said::Control(_) => 0,
+        Said::Count(_) => 1,
         Said::Event(event) => {
             let topic = format!("cebe.events.{}", event["source_module"].as_str().unwrap());
             topics.iter().position(|each| *each == topic).unwrap()
@@ -156,7 +178,7 @@ pub(crate) fn records(said: &[Said], offsets: &mut [i64; 4]) -> Vec<Record> {
     placed.sort_by_key(|(place, _)| *place);
     let record = |(place, said): (usize, &Said)| {
         offsets[place] += 1;
-        let (Said::Control(json) | Said::Event(json)) = said;
+        let (Said::Control(json) | Said::Count(json) | Said::Event(json)) = said;
         Record {
             topic: topics[place].into(),
             partition: 0,
@@ -182,8 +204,8 @@ pub(crate) fn newest(store: &Store, binding: u64) -> Manifest {
     }
 }
 
-/// With everything switched on, and a definition from the first event on.
-pub(crate) fn first_adapter() -> Adapter<MemoryKeyIndex> {
+/// An adapter before the first binding, with something in force already.
+pub(crate) fn before_all<K>(keys: K) -> Adapter<K> {
     let mut control = ControlState::new();
     let clicked = json!({"did": "ad.clicked", "where": [{"property": "size", "gte": 1}]});
     let first = json!({
@@ -191,44 +213,54 @@ pub(crate) fn first_adapter() -> Adapter<MemoryKeyIndex> {
         "segments": [{"segment_id": "f", "account_id": "a", "when": clicked}],
     });
     control.apply(first.to_string().as_bytes()).unwrap();
-    Adapter::new(judge(), Topics::default(), MemoryKeyIndex::default(), control)
+    Adapter::new(judge(), Topics::default(), keys, control)
 }
 
-fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<(), TestCaseError> {
+/// A start, with a key index that is lost.
+fn begin(store: &Store, manifest: &Manifest, keys: &Path, workers: usize) -> Run<DiskKeyIndex> {
+    let mut keys = DiskKeyIndex::open(keys, "x", 0).unwrap();
+    let (topics, judge) = (Topics::default(), judge());
+    let known = (workers, &topics, &judge);
+    let restored = restore(store, manifest, known, &mut keys, None, || Ok(()));
+    let (adapter, dataflow, _) = restored.unwrap();
+    Run { adapter: adapter.with_keys(keys), dataflow }
+}
+
+/// `at`: after that tick a start begins at one of the snapshots that there are, `pick` says which.
+fn check(ticks: &[Tick], at: usize, pick: usize, workers: usize) -> Result<(), TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::directory(&dir.path().join("snapshots")).unwrap();
     let origin = Origin { is_first: true, ..Origin::default() };
     let keeper = Keeper::start(store.clone(), "test".into(), origin, TINY).unwrap();
-    let mut first = Run { adapter: first_adapter(), dataflow: Dataflow::start(1).unwrap() };
+    let adapter = before_all(MemoryKeyIndex::default());
+    let mut first = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
     let mut second: Option<Run<DiskKeyIndex>> = None;
-    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 4]);
+    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 5]);
+    let mut past = Vec::new();
     for (number, (passed, said)) in ticks.iter().enumerate() {
         t_ms += passed;
         let records = records(said, &mut offsets);
         let binding = log.bind(t_ms, &records);
-        let (published, kept) = first.tick(&binding, &records);
+        let (published, mut kept) = first.tick(&binding, &records);
         if let Some(second) = &mut second {
             let (again, _) = second.tick(&binding, &records);
             prop_assert_eq!(&again, &published);
             continue;
         }
+        kept.publish(&binding, published.records.clone());
         keeper.keep(kept);
         let (place, adapter) = (log.0.clone(), first.adapter.save());
         keeper.seal(SealedAt { place, adapter, logic_version: LOGIC_VERSION });
-        let manifest = newest(&store, binding.number);
+        newest(&store, binding.number);
+        past.push((binding, records, published));
         if number == at {
-            let mut keys = DiskKeyIndex::open(&dir.path().join("keys"), "x", 0).unwrap();
-            let topics = Topics::default();
-            let restored = restore(
-                &store,
-                &manifest,
-                (workers, &topics, &judge()),
-                &mut keys,
-                None,
-                || Ok(()),
-            );
-            let (adapter, dataflow, _) = restored.unwrap();
-            second = Some(Run { adapter: adapter.with_keys(keys), dataflow });
+            let manifests = Manifest::list(&store, "test").unwrap().states;
+            let manifest = &manifests[pick % manifests.len()];
+            let mut begun = begin(&store, manifest, &dir.path().join("keys"), workers);
+            for (binding, records, published) in &past[manifest.binding as usize..] {
+                prop_assert_eq!(&begun.tick(binding, records).0, published);
+            }
+            second = Some(begun);
         }
     }
     Ok(())
@@ -243,8 +275,54 @@ proptest! {
             let last = ticks.len();
             (Just(ticks), 0..last)
         }),
+        pick in 0usize..60,
         workers in 1usize..4,
     ) {
-        check(&ticks, at, workers)?;
+        check(&ticks, at, pick, workers)?;
     }
+}
+
+/// The names of the parts of the base.
+fn base(folder: &Path, manifest: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join(manifest)).unwrap();
+    let json: Value = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+    let parts = json["files"]["facts"]["base"].as_array().unwrap();
+    parts.iter().map(|part| part["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Of the base, whatever file is damaged, a snapshot remains that does not need it.
+#[test]
+fn no_file_of_the_base_is_in_all_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::directory(dir.path()).unwrap();
+    let origin = Origin { is_first: true, ..Origin::default() };
+    let keeper = Keeper::start(store.clone(), "test".into(), origin, TINY).unwrap();
+    let adapter = before_all(MemoryKeyIndex::default());
+    let mut run = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
+    let (mut log, mut offsets, mut merged) = (Log::new(), [0; 5], 0);
+    for n in 0..60 {
+        let click = json!({
+            "event_name": "ad.clicked", "schema_version": 1, "source_module": "ads",
+            "account_id": "a", "idempotency_key": format!("k{n}"), "occurred_at": T,
+            "qontak_customer_id": n.to_string(), "properties": {"campaign_id": "c"},
+        });
+        let records = records(&[Said::Event(click)], &mut offsets);
+        let binding = log.bind(T + n, &records);
+        keeper.keep(run.tick(&binding, &records).1);
+        let (place, adapter) = (log.0.clone(), run.adapter.save());
+        keeper.seal(SealedAt { place, adapter, logic_version: LOGIC_VERSION });
+        newest(&store, binding.number);
+        let entries = std::fs::read_dir(dir.path()).unwrap();
+        let name = |entry: std::fs::DirEntry| entry.file_name().into_string().unwrap();
+        let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
+        names.retain(|name| name.starts_with("manifest-"));
+        names.sort();
+        let newest = base(dir.path(), names.last().unwrap());
+        let others = names.iter().map(|name| base(dir.path(), name));
+        let is_apart = |other: &Vec<String>| other.iter().all(|part| !newest.contains(part));
+        merged += usize::from(!newest.is_empty());
+        assert!(newest.is_empty() || others.clone().any(|other| is_apart(&other)), "{names:?}");
+        assert!(names.len() <= 4, "{names:?}");
+    }
+    assert!(merged > 40, "{merged}");
 }

@@ -6,6 +6,7 @@ use cebe_connectors::binding::{Binding, LOGIC_VERSION};
 use cebe_connectors::kafka::Topics;
 use cebe_connectors::kafka::source::Record;
 use cebe_connectors::key_index::disk::DiskKeyIndex;
+use cebe_connectors::key_index::memory::MemoryKeyIndex;
 use cebe_connectors::out::numbered::{OutRecord, number};
 use cebe_connectors::snapshot::{Keeper, KeptTick, Origin, SealedAt};
 use cebe_dataflow::Dataflow;
@@ -15,9 +16,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::recovery::restore;
-use crate::recovery::tests::{
-    Log, Run, T, TINY, Tick, first_adapter, judge, newest, records, ticks,
-};
+use crate::recovery::tests::{Log, Run, T, TINY, Tick, before_all, judge, newest, records, ticks};
 
 /// The logic before: it does not look at some customers' events and attributes, and knows no phones.
 fn overlook(input: &mut TickInput) {
@@ -186,10 +185,13 @@ fn check(
     let store = Store::directory(&dir.path().join("snapshots")).unwrap();
     let origin = Origin { is_first: true, ..Origin::default() };
     let mut keeper = Keeper::start(store.clone(), "test".into(), origin, TINY).unwrap();
-    let begun = || Run { adapter: first_adapter(), dataflow: Dataflow::start(1).unwrap() };
+    let begun = || Run {
+        adapter: before_all(MemoryKeyIndex::default()),
+        dataflow: Dataflow::start(1).unwrap(),
+    };
     let (mut before, mut alone, mut successor) = (begun(), begun(), None::<Successor>);
     let (mut reader, mut reader_of_alone) = (Reader::default(), Reader::default());
-    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 4]);
+    let (mut log, mut t_ms, mut offsets) = (Log::new(), T, [0; 5]);
     for (n, (passed, said)) in ticks.iter().enumerate() {
         t_ms += passed;
         let records = records(said, &mut offsets);
