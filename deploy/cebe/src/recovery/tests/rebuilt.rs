@@ -207,13 +207,8 @@ fn check(ticks: &[Tick], at: usize, workers: usize) -> Result<Vec<Numbered>, Tes
     Ok(all)
 }
 
-fn cases() -> u32 {
-    let cases = std::env::var("PROPTEST_CASES").ok();
-    cases.and_then(|cases| cases.parse().ok()).unwrap_or(192)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn a_start_from_the_tables_goes_on_as_if_nothing_had_happened(
