@@ -257,10 +257,7 @@ impl Desk {
     fn forget_manifests(&mut self) {
         let Some(newest) = self.manifests.last() else { return };
         let base = &newest.files.facts.base;
-        let is_apart = |of: &Manifest| {
-            let theirs = &of.files.facts.base;
-            !theirs.is_empty() && theirs.iter().all(|file| !base.contains(file))
-        };
+        let is_apart = |of: &Manifest| of.files.facts.base.iter().all(|file| !base.contains(file));
         let apart = self.manifests.iter().rposition(is_apart);
         let surplus = self.manifests.len().saturating_sub(KEPT);
         let mut at = 0;
