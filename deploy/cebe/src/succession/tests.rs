@@ -115,7 +115,7 @@ struct Successor {
     run: Run<DiskKeyIndex>,
     succession: Option<Succession>,
     outputs: Manifest,
-    /// By the logic before, since then.
+    /// By the logic before, since the first snapshot that was begun at.
     published: Published,
 }
 
@@ -163,7 +163,11 @@ impl Successor {
         adapter.commit().unwrap();
         let mut succession = self.succession.take().unwrap();
         succession.note(&output.moments, &judge().keys);
-        let published = std::mem::take(&mut self.published);
+        let after_ms = self.outputs.published().unwrap().t_ms;
+        let mut published = Published::default();
+        for one in self.published.rows().iter().filter(|one| one.t_ms > after_ms) {
+            published.push(one.clone());
+        }
         let differences =
             succession.compare(store, Some(&self.outputs), published, binding.t_ms).unwrap();
         dataflow.recall_members(&differences.memberships);
