@@ -24,7 +24,7 @@ use crate::adapter::SavedStanding;
 use crate::fault;
 
 /// So many rows are held while the store fails; then the engine waits too.
-const OPEN_ROWS_MAX: usize = 2_000_000;
+const OPEN_ROWS_MAX: usize = 1_000_000;
 /// The first pause after the store has failed, and the longest.
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -98,7 +98,8 @@ impl Desk {
             Err(error) => tracing::warn!(%error, "old snapshots are left for now"),
         }
         loop {
-            let is_full = self.open.facts.len() > OPEN_ROWS_MAX && self.pending.is_some();
+            let rows = self.open.facts.len() + self.open_published.rows().len();
+            let is_full = rows > OPEN_ROWS_MAX && self.pending.is_some();
             if is_full {
                 std::thread::sleep(BACKOFF);
             } else {
