@@ -74,20 +74,22 @@ fn files_below(folder: &Path, files: &mut Vec<(PathBuf, u64)>) -> anyhow::Result
 mod tests {
     use super::*;
 
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("keys")).unwrap();
-        fs::write(folder.path().join("keys/journal"), [0; 100]).unwrap();
-        folder
+    /// A data directory, within a folder of its own.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        fs::create_dir_all(folder.join("keys")).unwrap();
+        fs::write(folder.join("keys/journal"), [0; 100]).unwrap();
+        (parent, folder)
     }
 
     #[test]
     fn each_damage_is_done_and_told() {
         let damaged = |damage| {
-            let folder = folder();
-            let told = tear(&[folder.path().to_owned()], damage, 3).unwrap();
+            let (_parent, folder) = folder();
+            let told = tear(std::slice::from_ref(&folder), damage, 3).unwrap();
             assert!(told.contains("keys"), "{told}");
-            fs::read(folder.path().join("keys/journal"))
+            fs::read(folder.join("keys/journal"))
         };
         let ones = |bytes: &[u8]| bytes.iter().map(|byte| byte.count_ones()).sum::<u32>();
         let flipped = damaged(Damage::FlipBit).unwrap();
@@ -100,8 +102,8 @@ mod tests {
     #[test]
     fn the_same_pick_does_the_same() {
         let tell = |pick| {
-            let folder = folder();
-            tear(&[folder.path().to_owned()], Damage::FlipBit, pick).unwrap()
+            let (_parent, folder) = folder();
+            tear(&[folder], Damage::FlipBit, pick).unwrap()
         };
         assert_eq!(tell(9), tell(9));
     }
