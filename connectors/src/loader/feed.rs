@@ -1,16 +1,21 @@
-//! Reads `cebe.out.*` and `cebe.out.progress`.
+//! Reads `cebe.out.*` and `cebe.out.progress`, each partition when it is its turn.
+//!
+//! Kafka's client keeps the records of a partition in a queue of its own, of which the size is limited:
+//! a partition that nothing is wanted of is not read further, and no other one waits for it.
 //!
 //! Where to begin is decided by what ClickHouse holds, not by the group's offsets, which are only
 //! committed for tools that show lag: so that an emptied or restored database is filled again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cebe_schemas::row::Progress;
 use cebe_schemas::time::Millis;
 use cebe_schemas::view::{PROGRESS_TOPIC, View};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
+use rdkafka::consumer::{CommitMode, Consumer, DefaultConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -23,14 +28,22 @@ use super::{LoaderConfig, LoaderError};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+type Queue = StreamPartitionQueue<DefaultConsumerContext>;
+
 /// The topics of all views.
 pub(crate) struct Feed {
-    consumer: StreamConsumer,
+    consumer: Arc<StreamConsumer>,
     /// None is the progress topic.
     topics: BTreeMap<String, Option<View>>,
-    partitions: Vec<(String, i32)>,
+    partitions: BTreeMap<Wanted, Partition>,
     /// Whether Kafka has failed since the last record.
     down: bool,
+}
+
+struct Partition {
+    topic: String,
+    number: i32,
+    queue: Queue,
 }
 
 /// One record.
@@ -51,35 +64,50 @@ impl Feed {
             .set("isolation.level", "read_committed")
             // A gap must be seen.
             .set("auto.offset.reset", "error")
-            // A partition that is read again waits for the fetch that is under way without it.
+            // A partition whose queue has room again waits for the fetch that is under way without it.
             .set("fetch.wait.max.ms", "50")
+            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.message.max.bytes", "1048576")
-            .set("queued.max.messages.kbytes", "16384");
+            // Of each partition.
+            .set("queued.max.messages.kbytes", "1024");
         for (name, value) in &config.kafka_settings {
             client.set(name, value);
         }
         let views = View::ALL.map(|view| (view.topic(), Some(view)));
         let topics = views.into_iter().chain([(PROGRESS_TOPIC.to_owned(), None)]);
         Ok(Feed {
-            consumer: client.create()?,
+            consumer: Arc::new(client.create()?),
             topics: topics.map(|(t, v)| (format!("{}{t}", config.topic_prefix), v)).collect(),
-            partitions: Vec::new(),
+            partitions: BTreeMap::new(),
             down: false,
         })
     }
 
     /// Begins with the first record after `through_ms`, or with the first of all.
     pub(crate) fn start(&mut self, through_ms: Option<Millis>) -> Result<(), KafkaError> {
-        self.partitions = self.discover()?;
+        let found = self.discover()?;
         let mut assignment = TopicPartitionList::new();
-        for (topic, partition) in &self.partitions {
+        for (topic, partition) in &found {
             let offset = match through_ms {
                 None => Offset::Beginning,
                 Some(through_ms) => self.first_after(topic, *partition, through_ms)?,
             };
             assignment.add_partition_offset(topic, *partition, offset)?;
         }
-        self.consumer.assign(&assignment)
+        // Queues end with the assignment that they were made under.
+        self.partitions.clear();
+        self.consumer.assign(&assignment)?;
+        for (topic, number) in found {
+            let queue = self.consumer.split_partition_queue(&topic, number);
+            let queue =
+                queue.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition))?;
+            let what = match self.topics[&topic] {
+                Some(view) => Wanted::Lane((view, number as u32)),
+                None => Wanted::Progress,
+            };
+            self.partitions.insert(what, Partition { topic, number, queue });
+        }
+        Ok(())
     }
 
     fn discover(&self) -> Result<Vec<(String, i32)>, KafkaError> {
@@ -115,10 +143,19 @@ impl Feed {
         })
     }
 
-    /// The next record. Waits as long as there is none, also if Kafka is down.
-    pub(crate) async fn next(&mut self) -> Result<Record, LoaderError> {
+    /// The next record of what is wanted. Waits as long as there is none, also if Kafka is down.
+    pub(crate) async fn next(&mut self, wanted: Wanted) -> Result<Record, LoaderError> {
+        let Some(partition) = self.partitions.get(&wanted) else {
+            return Err(LoaderError::Unknown(format!("{wanted:?}")));
+        };
         loop {
-            match self.consumer.recv().await {
+            let received = tokio::select! {
+                biased;
+                received = partition.queue.recv() => received,
+                // What concerns no partition.
+                received = self.consumer.recv() => received,
+            };
+            match received {
                 Ok(message) => {
                     let record = decode(&self.topics, &message)?;
                     if std::mem::take(&mut self.down) {
@@ -136,42 +173,17 @@ impl Feed {
         }
     }
 
-    /// Reads only these.
-    pub(crate) fn read_only(&self, wanted: &[Wanted]) -> Result<(), KafkaError> {
-        let is_wanted = |topic: &String, partition: i32| match self.topics.get(topic) {
-            Some(Some(view)) => wanted.contains(&Wanted::Lane((*view, partition as u32))),
-            Some(None) => wanted.contains(&Wanted::Progress),
-            None => false,
-        };
-        let (mut read, mut hold) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for (topic, partition) in &self.partitions {
-            let list = if is_wanted(topic, *partition) { &mut read } else { &mut hold };
-            list.add_partition(topic, *partition);
-        }
-        self.consumer.pause(&hold)?;
-        self.consumer.resume(&read)
-    }
-
-    /// Reads everything.
-    pub(crate) fn read_all(&self) -> Result<(), KafkaError> {
-        let mut all = TopicPartitionList::new();
-        for (topic, partition) in &self.partitions {
-            all.add_partition(topic, *partition);
-        }
-        self.consumer.resume(&all)
-    }
-
     /// Tells tools that show lag how far it is. A failure does no harm.
     pub(crate) fn commit(&self, batch: &Batch, mode: CommitMode) {
         let mut offsets = TopicPartitionList::new();
-        for (topic, partition) in &self.partitions {
-            let offset = match self.topics.get(topic) {
-                Some(Some(view)) => batch.offsets.get(&(*view, *partition as u32)).copied(),
-                Some(None) => Some(batch.progress_offset),
-                None => None,
+        for (what, Partition { topic, number, .. }) in &self.partitions {
+            let offset = match what {
+                Wanted::Lane(lane) => batch.offsets.get(lane).copied(),
+                Wanted::Progress => Some(batch.progress_offset),
+                Wanted::Nothing => None,
             };
             if let Some(offset) = offset {
-                let added = offsets.add_partition_offset(topic, *partition, Offset::Offset(offset));
+                let added = offsets.add_partition_offset(topic, *number, Offset::Offset(offset));
                 if let Err(error) = added {
                     warn!(%error, topic, offset, "offset cannot be committed");
                 }

@@ -11,7 +11,7 @@ use rdkafka::consumer::CommitMode;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::batch::{Batch, Pace, frontier_body, propagation_body};
 use super::feed::{Feed, Record};
@@ -50,7 +50,6 @@ pub(crate) async fn run(
         loading: JoinSet::new(),
         pace: Pace::new(config.insert_interval),
         last_binding: None,
-        narrowed: None,
         stalled: Stall::default(),
         feed,
         sink,
@@ -122,8 +121,6 @@ struct Flow {
     loading: JoinSet<Result<Batch, LoaderError>>,
     pace: Pace,
     last_binding: Option<u64>,
-    /// All that is read at present, if buffers are full and yet the oldest tick is not whole.
-    narrowed: Option<Vec<Wanted>>,
     stalled: Stall,
     status: watch::Sender<LoaderStatus>,
 }
@@ -137,7 +134,7 @@ impl Flow {
         loop {
             self.collect()?;
             self.start_loading();
-            let reads = self.make_room()?;
+            let wanted = self.gather.wanted();
             let waits = self.loading.is_empty() && !self.next.is_empty();
             let wait = self.pace.wait(Instant::now());
             tokio::select! {
@@ -146,8 +143,8 @@ impl Flow {
                 Some(loaded) = self.loading.join_next() => self.loaded(loaded)?,
                 () = sleep(wait), if waits => {}
                 _ = report.tick() => self.report(),
-                record = self.feed.next(), if reads => {
-                    self.take(record?);
+                record = self.feed.next(wanted), if wanted != Wanted::Nothing => {
+                    self.take(record?)?;
                     read_at_once += 1;
                     if read_at_once % READ_AT_ONCE == 0 {
                         yield_now().await;
@@ -157,11 +154,12 @@ impl Flow {
         }
     }
 
-    fn take(&mut self, record: Record) {
+    fn take(&mut self, record: Record) -> Result<(), LoaderError> {
         match record {
-            Record::Row(lane, place, row) => self.gather.row(lane, place, row),
+            Record::Row(lane, place, row) => self.gather.row(lane, place, row)?,
             Record::Progress(offset, progress) => self.gather.progress(offset, progress),
         }
+        Ok(())
     }
 
     /// Moves whole ticks into the next batch, as far as its limits allow.
@@ -192,32 +190,6 @@ impl Flow {
             self.pace.start(now);
             self.loading.spawn(load(self.sink.clone(), std::mem::take(&mut self.next)));
         }
-    }
-
-    /// Whether to read on. Full buffers are emptied by loading; if the oldest tick is not even
-    /// whole yet, only what it lacks is read.
-    fn make_room(&mut self) -> Result<bool, LoaderError> {
-        let (bytes, limit) = (self.gather.bytes() + self.next.bytes, self.config.buffer_bytes_max);
-        if self.narrowed.is_some() && bytes < limit / 2 {
-            self.feed.read_all()?;
-            self.narrowed = None;
-        }
-        if self.narrowed.is_none() && bytes < limit {
-            return Ok(true);
-        }
-        if !self.next.is_empty() {
-            return Ok(false);
-        }
-        let wanted = self.gather.wanted();
-        if !self.narrowed.as_ref().is_some_and(|reads| reads.contains(&wanted)) {
-            // Switching takes a round of fetching, so that all that is lacking is read at once.
-            let lacks = self.gather.lacks().into_iter().map(|(lane, ..)| Wanted::Lane(lane));
-            let reads: Vec<Wanted> = lacks.chain([wanted]).collect();
-            debug!(?wanted, "buffers are full: reading only what the oldest tick lacks");
-            self.feed.read_only(&reads)?;
-            self.narrowed = Some(reads);
-        }
-        Ok(true)
     }
 
     fn loaded(

@@ -1,4 +1,4 @@
-//! Gathers whole ticks from rows and progress records that arrive interleaved.
+//! Gathers whole ticks from progress records and rows.
 //!
 //! A progress record says how many rows its tick has in each lane. A tick is handed on once they
 //! are all there, and their hash is right. Should Kafka tear a transaction and the engine publish
@@ -43,7 +43,7 @@ pub struct Mismatch {
 }
 
 /// What has to be read before the next tick is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wanted {
     Nothing,
     Progress,
@@ -53,8 +53,12 @@ pub(crate) enum Wanted {
 /// Rows and progress records that do not make a whole tick yet.
 #[derive(Default)]
 pub(crate) struct Gather {
-    /// The T of the last tick that was handed on; what is not after it has been loaded.
+    /// The T of the last tick that was handed on.
     through_ms: Option<Millis>,
+    /// The T of the last tick that was loaded before.
+    begin_ms: Option<Millis>,
+    /// The last row of each lane that was handed on. What comes after it belongs to no earlier tick.
+    last: BTreeMap<Lane, Place>,
     lanes: BTreeMap<Lane, BTreeMap<Place, Row>>,
     announced: VecDeque<(i64, Progress)>,
     /// So many entries of the next tick's progress record are known to be there.
@@ -69,13 +73,20 @@ const OVERHEAD_BYTES: usize = 128;
 impl Gather {
     /// Everything through `through_ms` has been loaded already.
     pub(crate) fn after(through_ms: Option<Millis>) -> Self {
-        Gather { through_ms, ..Gather::default() }
+        Gather { through_ms, begin_ms: through_ms, ..Gather::default() }
     }
 
     /// Takes in a row; one that is there already, or has been loaded, is dropped.
-    pub(crate) fn row(&mut self, lane: Lane, place: Place, row: Row) {
+    ///
+    /// # Errors
+    /// If its tick has been handed on without it.
+    pub(crate) fn row(&mut self, lane: Lane, place: Place, row: Row) -> Result<(), Mismatch> {
+        let begin = self.begin_ms.map(|t_ms| (t_ms, u32::MAX));
+        if Some(place) <= self.last.get(&lane).copied().max(begin) {
+            return Ok(());
+        }
         if Some(place.0) <= self.through_ms {
-            return;
+            return Err(surplus(lane, place));
         }
         let bytes = cost(&row);
         if let std::collections::btree_map::Entry::Vacant(vacant) =
@@ -85,6 +96,7 @@ impl Gather {
             self.rows += 1;
             self.bytes += bytes;
         }
+        Ok(())
     }
 
     /// Takes in a progress record; a repeated one is dropped.
@@ -114,12 +126,13 @@ impl Gather {
         for (lane, waiting) in &mut self.lanes {
             let mut taken = Vec::new();
             while let Some(first) = waiting.first_entry().filter(|e| *e.key() < after(t_ms)) {
-                taken.push(first.remove());
+                taken.push(first.remove_entry());
             }
             self.rows -= taken.len();
-            self.bytes -= taken.iter().map(cost).sum::<usize>();
-            if !taken.is_empty() {
-                rows.push((*lane, taken));
+            self.bytes -= taken.iter().map(|(_, row)| cost(row)).sum::<usize>();
+            if let Some((last, _)) = taken.last() {
+                self.last.insert(*lane, *last);
+                rows.push((*lane, taken.into_iter().map(|(_, row)| row).collect()));
             }
         }
         Ok(Some(Tick { t_ms, binding: progress.binding, rows, offset }))
@@ -201,6 +214,11 @@ impl Gather {
 /// The least place after logical time `t_ms`.
 fn after(t_ms: Millis) -> Place {
     (t_ms.saturating_add(1), 0)
+}
+
+fn surplus((view, partition): Lane, (t_ms, seq): Place) -> Mismatch {
+    let (found, expected) = (format!("a row numbered {seq}"), "no such row".to_owned());
+    Mismatch { t_ms, topic: view.topic(), partition, found, expected }
 }
 
 fn cost(row: &Row) -> usize {

@@ -54,12 +54,11 @@ pub struct LoaderConfig {
     pub insert_interval: Duration,
     /// How long ClickHouse may take for one insert before it is tried again.
     pub insert_timeout: Duration,
-    /// A batch takes in no further tick from here on.
+    /// A batch takes in no further tick from here on. One waits while another is inserted, beside at most
+    /// one tick.
     pub batch_rows_max: usize,
-    /// A batch takes in no further tick from here on.
+    /// The same, in bytes.
     pub batch_bytes_max: usize,
-    /// Nothing more is read while so much waits. A batch that is being inserted comes on top.
-    pub buffer_bytes_max: usize,
 }
 
 impl LoaderConfig {
@@ -76,7 +75,6 @@ impl LoaderConfig {
             insert_timeout: Duration::from_secs(60),
             batch_rows_max: 100_000,
             batch_bytes_max: 32 << 20,
-            buffer_bytes_max: 128 << 20,
         }
     }
 }
@@ -105,6 +103,9 @@ pub enum LoaderError {
          has to be rebuilt by the engine, which publishes anew"
     )]
     Lost(KafkaError),
+    /// A progress record names a partition that is not there.
+    #[error("cebe.out.progress announces rows in {0}, which has no partition")]
+    Unknown(String),
     /// A record is not what the engine writes.
     #[error("{topic}/{partition} offset {offset}: {source}")]
     Unreadable {

@@ -377,13 +377,14 @@ pub async fn attributes_are_kept_to_the_letter(services: &Services) -> anyhow::R
     place.drop_database().await
 }
 
-/// Some feeds are read far ahead of others, beyond what may be buffered.
-pub async fn full_buffers_do_not_deadlock(services: &Services) -> anyhow::Result<()> {
+/// Queues of partitions are full while others are read.
+pub async fn full_queues_do_not_deadlock(services: &Services) -> anyhow::Result<()> {
     let place = Place::new(services, "buffers")?;
     let (mut engine, publisher) = (Engine::new(8), Publisher::new(&services.kafka, &place.prefix)?);
     publish(&publisher, &mut engine, 50, 80)?;
+    let small = [("queued.max.messages.kbytes", "1"), ("fetch.message.max.bytes", "5000")];
     let config = LoaderConfig {
-        buffer_bytes_max: 200_000,
+        kafka_settings: small.map(|(name, value)| (name.into(), value.into())).to_vec(),
         batch_rows_max: 500,
         insert_interval: Duration::from_millis(1),
         ..place.loader(&services.url)

@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
         loading::server_that_misbehaves_loses_nothing,
         loading::refused_properties_do_not_stop_the_rest,
         loading::attributes_are_kept_to_the_letter,
-        loading::full_buffers_do_not_deadlock,
+        loading::full_queues_do_not_deadlock,
         loading::quiet_tick_is_readable_at_once,
         loading::backlog_is_loaded_fast,
         loading::emptied_database_is_filled_again,

@@ -85,7 +85,7 @@ proptest! {
             let Some(first) = open.first() else { break };
             let topic = picks.next().map_or(*first, |pick| *pick.get(&open));
             match topics[topic].pop() {
-                Some(Arrival::Row(lane, place)) => gather.row(lane, place, row(place)),
+                Some(Arrival::Row(lane, place)) => gather.row(lane, place, row(place)).unwrap(),
                 Some(Arrival::Progress(progress)) => gather.progress(0, progress),
                 None => {}
             }
@@ -111,7 +111,7 @@ fn gather_of(progress: &Progress, lanes: &[(Lane, Vec<Place>)]) -> Gather {
     let mut gather = Gather::default();
     for (lane, places) in lanes {
         for place in places {
-            gather.row(*lane, *place, row(*place));
+            gather.row(*lane, *place, row(*place)).unwrap();
         }
     }
     gather.progress(0, progress.clone());
@@ -127,11 +127,11 @@ fn says_what_is_wanted() {
     assert_eq!(gather.wanted(), Wanted::Lane(LANES[0]));
     assert_eq!(gather.lacks(), [(LANES[0], 0, 2), (LANES[2], 0, 1)]);
     for place in &lanes[0].1 {
-        gather.row(LANES[0], *place, row(*place));
+        gather.row(LANES[0], *place, row(*place)).unwrap();
     }
     assert_eq!(gather.wanted(), Wanted::Lane(LANES[2]));
     // A row of a later tick does not stand in for one of this.
-    gather.row(LANES[2], (101, 0), row((101, 0)));
+    gather.row(LANES[2], (101, 0), row((101, 0))).unwrap();
     assert_eq!(gather.next_tick(), Ok(None));
 }
 
@@ -139,11 +139,16 @@ fn says_what_is_wanted() {
 fn another_content_than_announced_is_a_mismatch() {
     let (progress, lanes) = tick(1, &[2, 0, 1, 0]);
     let mut changed = gather_of(&progress, &lanes[..1]);
-    changed.row(LANES[2], lanes[1].1[0], row((0, 0)));
+    changed.row(LANES[2], lanes[1].1[0], row((0, 0))).unwrap();
     assert!(changed.next_tick().unwrap_err().to_string().contains("cebe.out.segments/3"));
 
     let mut surplus = gather_of(&progress, &lanes);
-    surplus.row(LANES[3], (100, 0), row((100, 0)));
+    surplus.row(LANES[3], (100, 0), row((100, 0))).unwrap();
     assert!(surplus.next_tick().unwrap_err().to_string().contains("cebe.out.ledger/0"));
-    assert!(gather_of(&progress, &lanes).next_tick().unwrap().is_some());
+    let mut gather = gather_of(&progress, &lanes);
+    assert!(gather.next_tick().unwrap().is_some());
+    // A copy is none of that, a row that nobody counted is.
+    assert_eq!(gather.row(LANES[0], lanes[0].1[0], row(lanes[0].1[0])), Ok(()));
+    let late = gather.row(LANES[3], (100, 0), row((100, 0))).unwrap_err();
+    assert!(late.to_string().contains("cebe.out.ledger/0"), "{late}");
 }

@@ -1,7 +1,8 @@
 //! What is published: the same seed and the same times give the same records.
 //!
-//! Three tenants on all sources. One of them is small enough for the naive evaluation of the
-//! contract, and its records are never skipped; another one's are, from time to time.
+//! Three tenants at a time on all sources. One of them is small enough for the naive evaluation of the
+//! contract, and its records are never skipped: once it has grown, another small one takes its place.
+//! The records of one of the others are skipped from time to time.
 
 use std::collections::VecDeque;
 
@@ -9,14 +10,20 @@ use cebe_dev::demo::{Message, Stream};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// The tenant that the naive evaluation is done for.
-pub const SMALL: &str = "faults-small";
+/// The tenants that the naive evaluation is done for, one after the other.
+pub const SMALL: [&str; 24] = [
+    "small-00", "small-01", "small-02", "small-03", "small-04", "small-05", "small-06", "small-07",
+    "small-08", "small-09", "small-10", "small-11", "small-12", "small-13", "small-14", "small-15",
+    "small-16", "small-17", "small-18", "small-19", "small-20", "small-21", "small-22", "small-23",
+];
+/// So many events of one of them, then the next one's. What the naive evaluation takes grows with their square.
+const SMALL_EVENTS: u32 = 5_000;
 /// The tenant that is sometimes left out.
 const SKIPPED: &str = "faults-canary";
 const LARGE: &str = "faults-large";
 
-/// Of 20 events, so many are of each tenant.
-const SHARES: [(&str, u32); 3] = [(SMALL, 1), (SKIPPED, 7), (LARGE, 12)];
+/// Of 20 events, one is a small tenant's, so many are the skipped one's, and the rest the large one's.
+const SKIPPED_SHARE: u32 = 7;
 /// An operator changes something about every so many events.
 const CONTROL_EVERY: u32 = 1_500;
 /// One of so many events is an erasure.
@@ -37,25 +44,41 @@ pub struct Outgoing {
 /// An endless sequence of events and of changes by an operator.
 pub struct Load {
     rng: Rng,
-    tenants: Vec<(&'static str, u32, Stream)>,
+    seed: u64,
+    small: Tenant,
+    skipped: Tenant,
+    large: Tenant,
+    small_sent: u32,
     /// Account and customer of the last events.
     recent: VecDeque<(&'static str, String)>,
     sent: u64,
     versions: u32,
 }
 
+struct Tenant {
+    account: &'static str,
+    stream: Stream,
+}
+
+impl Tenant {
+    fn new(seed: u64, account: &'static str) -> Tenant {
+        let own = account.bytes().fold(seed, |own, byte| own.wrapping_mul(31) + u64::from(byte));
+        Tenant { account, stream: Stream::new(own, &format!("{account}-"), &[account]) }
+    }
+}
+
 impl Load {
     /// Segments that are in force before the first event.
-    pub const SEGMENTS: u64 = 9;
+    pub const SEGMENTS: u64 = 3 * (2 + SMALL.len() as u64);
 
     pub fn new(seed: u64) -> Load {
-        let tenant = |(at, (account, share)): (usize, (&'static str, u32))| {
-            let seed = seed.wrapping_mul(31).wrapping_add(at as u64);
-            (account, share, Stream::new(seed, &format!("{at}-"), &[account]))
-        };
         Load {
             rng: Rng::with_seed(seed),
-            tenants: SHARES.into_iter().enumerate().map(tenant).collect(),
+            seed,
+            small: Tenant::new(seed, SMALL[0]),
+            skipped: Tenant::new(seed, SKIPPED),
+            large: Tenant::new(seed, LARGE),
+            small_sent: 0,
             recent: VecDeque::new(),
             sent: 0,
             versions: 1,
@@ -64,8 +87,8 @@ impl Load {
 
     /// What has to be in force before the first event: every source is off by default.
     pub fn opening() -> Vec<Outgoing> {
-        let segments: Vec<Value> =
-            SHARES.iter().flat_map(|(account, _)| segments(account)).collect();
+        let accounts = [SKIPPED, LARGE].into_iter().chain(SMALL);
+        let segments: Vec<Value> = accounts.flat_map(segments).collect();
         vec![
             control(&json!({"sources": {"cdp": "on", "broadcast": "on", "ads": "on"}})),
             control(&json!({ "segments": segments })),
@@ -85,21 +108,29 @@ impl Load {
         if self.recent.len() > 100 && self.rng.u32(..ERASURE_EVERY) == 0 {
             return self.erasure(now_ms);
         }
-        let mut roll = self.rng.u32(..20);
-        let mut at = 0;
-        while roll >= self.tenants[at].1 {
-            roll -= self.tenants[at].1;
-            at += 1;
-        }
-        let (account, _, stream) = &mut self.tenants[at];
-        let message = stream.next(now_ms);
-        if let Some(customer) = message.key.strip_prefix(*account).filter(|id| !id.is_empty()) {
+        let tenant = match self.rng.u32(..20) {
+            0 => self.next_small(),
+            1..=SKIPPED_SHARE => &mut self.skipped,
+            _ => &mut self.large,
+        };
+        let (account, message) = (tenant.account, tenant.stream.next(now_ms));
+        if let Some(customer) = message.key.strip_prefix(account).filter(|id| !id.is_empty()) {
             self.recent.push_back((account, customer.to_owned()));
             if self.recent.len() > RECENT {
                 self.recent.pop_front();
             }
         }
         event(message)
+    }
+
+    /// The small tenant of the next event.
+    fn next_small(&mut self) -> &mut Tenant {
+        let turn = (self.small_sent / SMALL_EVENTS) as usize % SMALL.len();
+        if self.small.account != SMALL[turn] {
+            self.small = Tenant::new(self.seed, SMALL[turn]);
+        }
+        self.small_sent += 1;
+        &mut self.small
     }
 
     fn erasure(&mut self, now_ms: i64) -> Outgoing {
@@ -117,10 +148,13 @@ impl Load {
     fn change(&mut self) -> Value {
         self.versions += 1;
         let version = self.versions;
-        let account = SHARES[self.rng.usize(..SHARES.len())].0;
+        let account = [self.small.account, SKIPPED, LARGE][self.rng.usize(..3)];
         let source = ["cdp", "broadcast", "ads"][self.rng.usize(..3)];
         match self.rng.u32(..8) {
-            0 | 1 => json!({"sources": {source: {"accounts": [SMALL, LARGE]}}}),
+            0 | 1 => {
+                let accounts: Vec<&str> = SMALL.into_iter().chain([LARGE]).collect();
+                json!({"sources": {source: {"accounts": accounts}}})
+            }
             2 => json!({"sources": {source: "on"}}),
             3 => json!({"settings": {"max_customers_per_identifier": self.rng.u32(3..7)}}),
             4 => json!({"segments": [
@@ -200,7 +234,18 @@ mod tests {
         ] {
             assert!(count(word) > 1, "{word}");
         }
-        let small = count(&format!(r#""account_id":"{SMALL}""#));
-        assert!((4_000..6_000).contains(&small), "{small} events of the small tenant");
+        let of = |account: &str| count(&format!(r#""account_id":"{account}""#));
+        let small: usize = SMALL.into_iter().map(of).sum();
+        assert!((4_000..6_000).contains(&small), "{small} events of small tenants");
+    }
+
+    #[test]
+    fn small_tenants_take_turns() {
+        let mut load = Load::new(1);
+        let turns: Vec<&str> = (0..2 * SMALL_EVENTS).map(|_| load.next_small().account).collect();
+        let turns: Vec<_> =
+            turns.chunk_by(|a, b| a == b).map(|turn| (turn[0], turn.len())).collect();
+        let each = SMALL_EVENTS as usize;
+        assert_eq!(turns, [(SMALL[0], each), (SMALL[1], each)]);
     }
 }
