@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let (singles, thousands) = measure(options, &point)?;
         let [p50, p99] = singles.times.quantiles_ms([0.5, 0.99]);
         let us = |part: Cost, events: u64| part.cpu.as_secs_f64() * 1e6 / events.max(1) as f64;
-        let Costs { adapter, dataflow, numbering } = singles.costs;
+        let Costs { adapter, dataflow, numbering, .. } = singles.costs;
         let parts = [singles.costs.to_records(), adapter, dataflow, numbering];
         let [one, adapter, dataflow, numbering] = parts.map(|part| us(part, options.probes));
         let many = us(thousands.costs.to_records(), thousands.events);

@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 mod curves;
 mod definitions;
 mod giants;
+mod keeping;
 mod measure;
 mod operators;
 mod pipeline;
@@ -36,6 +37,8 @@ enum Workload {
     /// A person of many events, a broadcast of many recipients, an identifier of many holders, a long
     /// chain: what an update of each costs, and what it costs everybody else.
     Giants(giants::Options),
+    /// What it costs that every tick is kept for the next start.
+    Keeping(keeping::Options),
     /// What each operator of the dataflow costs while events are loaded.
     Operators(operators::Options),
     /// From envelope bytes to numbered differences, at several sizes, batches and workers.
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<()> {
         Workload::Curves(options) => curves::run(&options),
         Workload::Definitions(options) => definitions::run(&options),
         Workload::Giants(options) => giants::run(&options),
+        Workload::Keeping(options) => keeping::run(&options),
         Workload::Operators(options) => operators::run(&options),
         Workload::Pipeline(options) => pipeline::run(&options),
         Workload::Recovery(options) => recovery::run(&options),

@@ -10,6 +10,7 @@ use cebe_connectors::kafka::Topics;
 use cebe_connectors::kafka::source::Record;
 use cebe_connectors::key_index::memory::MemoryKeyIndex;
 use cebe_connectors::out::numbered::number;
+use cebe_connectors::snapshot::KeptTick;
 use cebe_dataflow::Dataflow;
 use cebe_schemas::catalogue::Catalogue;
 use cebe_schemas::change::{Cause, Change, Moment};
@@ -20,6 +21,7 @@ use cebe_schemas::token::Keys;
 use cebe_schemas::verdict::Judge;
 
 use super::answer::Answer;
+use crate::keeping::Keeping;
 use crate::measure::{Cost, cost};
 
 /// What one tick, or several, cost in each part.
@@ -28,6 +30,8 @@ pub struct Costs {
     pub adapter: Cost,
     pub dataflow: Cost,
     pub numbering: Cost,
+    /// Handing over to the keeper, if there is one.
+    pub keeping: Cost,
 }
 
 impl Costs {
@@ -36,9 +40,9 @@ impl Costs {
         self.adapter + self.dataflow
     }
 
-    /// From envelope bytes to the bytes of the output.
+    /// From envelope bytes to the bytes of the output, and the keeper.
     pub fn to_records(self) -> Cost {
-        self.to_differences() + self.numbering
+        self.to_differences() + self.numbering + self.keeping
     }
 }
 
@@ -48,6 +52,7 @@ impl Sum for Costs {
             adapter: sum.adapter + one.adapter,
             dataflow: sum.dataflow + one.dataflow,
             numbering: sum.numbering + one.numbering,
+            keeping: sum.keeping + one.keeping,
         })
     }
 }
@@ -66,6 +71,8 @@ pub struct Pipeline {
     adapter: Adapter<MemoryKeyIndex>,
     dataflow: Dataflow,
     pub answer: Answer,
+    /// If ticks are kept.
+    pub keeping: Option<Keeping>,
     binding: u64,
     ordinal: u64,
     pub t_ms: Millis,
@@ -95,6 +102,7 @@ impl Pipeline {
             adapter: Adapter::new(judge()?, topics, index, control),
             dataflow: Dataflow::start(workers)?,
             answer: Answer::default(),
+            keeping: None,
             binding: 0,
             ordinal: 0,
             t_ms,
@@ -107,6 +115,8 @@ impl Pipeline {
         self.binding += 1;
         let (adapted, adapter) = cost(|| self.adapter.adapt(self.t_ms, self.ordinal, records))?;
         let mut adapted = adapted?;
+        let (kept, copying) =
+            cost(|| self.keeping.is_some().then(|| KeptTick::new(&adapted, self.t_ms)))?;
         let input = std::mem::take(&mut adapted.input);
         let (output, dataflow) = cost(|| self.dataflow.tick(input))?;
         let moments = output?.moments;
@@ -117,12 +127,20 @@ impl Pipeline {
         let (numbered, numbering) = cost(|| {
             self.adapter.learn(&moments);
             let numbered = number(&binding, adapted.rows, moments, self.adapter.token_keys());
-            std::hint::black_box(numbered).map(drop)
+            std::hint::black_box(numbered)
         })?;
-        numbered?;
+        let numbered = numbered?;
         self.adapter.commit()?;
+        let (handed_over, handing) = cost(|| match (&mut self.keeping, kept) {
+            (Some(keeping), Some(kept)) => {
+                keeping.keep(kept, self.t_ms, numbered.records, &self.adapter)
+            }
+            _ => Ok(()),
+        })?;
+        handed_over?;
         self.ordinal += records.len() as u64;
-        Ok(Ticked { costs: Costs { adapter, dataflow, numbering }, changes, by_time })
+        let costs = Costs { adapter, dataflow, numbering, keeping: copying + handing };
+        Ok(Ticked { costs, changes, by_time })
     }
 
     /// A tick of facts that no record has told: neither adapted, nor numbered, nor in the answer.

@@ -49,10 +49,22 @@ impl Facts {
         self.memberships.append(&mut other.memberships);
     }
 
+    /// No facts, with room for most that one of so many parts holds.
+    fn room_for_one_of(&self, parts: usize) -> Facts {
+        let one = |rows: usize| rows / parts + rows / parts / 8;
+        let mut room = Facts::default();
+        room.told.known.reserve(one(self.told.known.len()));
+        room.told.events.reserve(one(self.told.events.len() + self.told.past.len()));
+        room.told.attributes.reserve(one(self.told.attributes.len()));
+        room.told.identifiers.reserve(one(self.told.identifiers.len()));
+        room.told.namings.reserve(one(self.told.namings.len()));
+        room
+    }
+
     /// Splits off those of each part of `parts`, a power of two. What is about one customer is in one
     /// part: ids are hashes, so parts are of one size.
     pub fn split(self, parts: usize) -> Vec<Facts> {
-        let mut split: Vec<Facts> = (0..parts).map(|_| Facts::default()).collect();
+        let mut split: Vec<Facts> = (0..parts).map(|_| self.room_for_one_of(parts)).collect();
         let bits = parts.trailing_zeros();
         // Of a shift by all bits nothing is left.
         let part = |id: u128| id.checked_shr(128 - bits).unwrap_or(0) as usize;

@@ -130,7 +130,13 @@ fn section<P: Packed>(of: &[P], texts: &mut Numbering) -> Section {
 }
 
 fn read<P: Packed>(file: &mut FileReader, from: &mut Source) -> Result<Vec<P>, Damage> {
-    file.rows::<P::Row>()?.iter().map(|row| P::unpack(row, from)).collect()
+    let rows = file.rows::<P::Row>()?;
+    // Collected as a result, it would grow by doubling.
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        all.push(P::unpack(row, from)?);
+    }
+    Ok(all)
 }
 
 fn identifier(token: [u64; 2], value: u64) -> Identifier {
