@@ -35,7 +35,8 @@ pub fn examine(world: &World, outbox: &Outbox, through_ms: i64) -> anyhow::Resul
     let (lines, in_order) = bound::in_order(&bindings, &topics)?;
     checks.push(in_order);
     let mut oracle = Verdicts::new();
-    let expected = verdicts::expected(&lines, &mut oracle);
+    let mut expected = verdicts::expected(&lines, &mut oracle);
+    let early = std::mem::take(&mut expected.early);
     let totals = expected.totals();
     checks.extend(expected.compare(rows)?);
 
@@ -48,7 +49,7 @@ pub fn examine(world: &World, outbox: &Outbox, through_ms: i64) -> anyhow::Resul
             checks.push(folded::folded(view, &feed, through_ms, &rows(sql)?));
         }
     }
-    checks.extend(answers(&lines, &oracle, through_ms, rows)?);
+    checks.extend(answers(&lines, &early, &oracle, through_ms, rows)?);
     Ok(Findings { checks, totals })
 }
 

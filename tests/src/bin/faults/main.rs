@@ -60,6 +60,9 @@ struct Arguments {
     /// Print the schedule and end.
     #[arg(long)]
     dry_run: bool,
+    /// Check once more what a run has left in this folder, which stays.
+    #[arg(long, value_name = "FOLDER")]
+    again: Option<PathBuf>,
     /// Keep logs and data in any case.
     #[arg(long)]
     keep: bool,
@@ -68,10 +71,14 @@ struct Arguments {
     json: bool,
 }
 
+/// What was acknowledged and where, for whoever looks into a failure.
+const ACKNOWLEDGED: &str = "acknowledged.tsv";
+
 const EXAMPLES: &str = "Examples:
   cargo faults --seed 1 --kills 12 --minutes 3     what CI runs
   cargo faults --kills 200 --minutes 60            an hour, another seed each time
   cargo faults --seed 7 --dry-run                  what that seed would do
+  cargo faults --again target/faults/seed-7-1795   its checks once more, if something was wrong
   cargo faults --seed 7 --json | jq .checks        for machines; the faults are told on stderr";
 
 fn main() -> ExitCode {
@@ -90,6 +97,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         torn: arguments.torn,
     };
     let steps = schedule(size);
+    if let Some(folder) = &arguments.again {
+        return again(arguments, folder);
+    }
     if arguments.dry_run {
         steps.iter().for_each(|step| println!("{}", shown(step.at, step)));
         return Ok(ExitCode::SUCCESS);
@@ -98,7 +108,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let screen = Screen::new(size.length, arguments.json);
     screen.line(&format!("seed {}", size.seed));
     let (begin, folder) = (Instant::now(), new_folder(size.seed));
-    let mut report = Report { seed: size.seed, ..Report::default() };
+    let mut report = Report { seed: Some(size.seed), ..Report::default() };
     if let Err(error) = live(arguments, size, &steps, &folder, &screen, &mut report) {
         report.error = Some(format!("{error:#}"));
         report.passed = false;
@@ -110,12 +120,33 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         report.folder = Some(folder);
     }
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    tell(&report, arguments.json)
+}
+
+fn tell(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         report.print();
     }
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The checks alone, on what a run has left.
+fn again(arguments: &Arguments, folder: &Path) -> anyhow::Result<ExitCode> {
+    interrupt::install()?;
+    let begin = Instant::now();
+    let acknowledged = folder.join(ACKNOWLEDGED);
+    let text =
+        fs::read_to_string(&acknowledged).with_context(|| acknowledged.display().to_string())?;
+    let outbox = Outbox::of_tsv(&text).with_context(|| acknowledged.display().to_string())?;
+    let world = World::start(folder)?;
+    let findings = examine::examine(&world, &outbox, quiet::frontier(&world)?)?;
+    let mut report = Report { acknowledged: outbox.acknowledged.len(), ..Report::default() };
+    report.take_in(findings.checks, findings.totals);
+    report.seconds = begin.elapsed().as_secs();
+    report.folder = Some(folder.to_owned());
+    tell(&report, arguments.json)
 }
 
 /// From the start of the servers to the last check.
@@ -139,7 +170,7 @@ fn live(
     faults?;
     screen.at(size.length, "waiting for the last records");
     let outbox = publisher.stop()?;
-    keep(folder, &outbox)?;
+    fs::write(folder.join(ACKNOWLEDGED), outbox.to_tsv())?;
     report.acknowledged = outbox.acknowledged.len();
     let through_ms = quiet::quiet(&mut world);
     report.gave_up.clone_from(&world.gave_up);
@@ -188,16 +219,6 @@ fn go_through(
 fn shown(at: Duration, step: &Step) -> String {
     let overlaps = if step.overlaps { "+ " } else { "" };
     format!("{:7.1} s  {overlaps}{}", at.as_secs_f32(), step.fault)
-}
-
-/// What was acknowledged and where, for whoever looks into a failure.
-fn keep(folder: &Path, outbox: &Outbox) -> anyhow::Result<()> {
-    let mut text = String::new();
-    for (index, partition, offset) in &outbox.acknowledged {
-        let record = &outbox.records[*index];
-        text += &format!("{}/{partition}/{offset}\t{}\n", record.topic, record.payload);
-    }
-    Ok(fs::write(folder.join("acknowledged.tsv"), text)?)
 }
 
 /// A folder that is not there yet.

@@ -38,6 +38,31 @@ pub struct Outbox {
     failed: bool,
 }
 
+impl Outbox {
+    /// A line for each acknowledgement: topic/partition/offset, tab, payload.
+    pub fn to_tsv(&self) -> String {
+        let line = |(index, partition, offset): &(usize, i32, i64)| {
+            let Outgoing { topic, payload, .. } = &self.records[*index];
+            format!("{topic}/{partition}/{offset}\t{payload}\n")
+        };
+        self.acknowledged.iter().map(line).collect()
+    }
+
+    /// What [`Outbox::to_tsv`] tells.
+    pub fn of_tsv(text: &str) -> Option<Outbox> {
+        let mut outbox = Outbox::default();
+        for line in text.lines() {
+            let (place, payload) = line.split_once('\t')?;
+            let mut place = place.rsplitn(3, '/');
+            let (offset, partition) = (place.next()?.parse().ok()?, place.next()?.parse().ok()?);
+            let (topic, payload) = (place.next()?.to_owned(), payload.to_owned());
+            outbox.acknowledged.push((outbox.records.len(), partition, offset));
+            outbox.records.push(Outgoing { topic, key: String::new(), payload });
+        }
+        Some(outbox)
+    }
+}
+
 /// A thread that publishes.
 pub struct Publisher {
     shared: Arc<Shared>,
@@ -209,4 +234,29 @@ fn send(producer: &Connected, record: &Outgoing, index: usize) -> anyhow::Result
 
 fn locked(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
     outbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_are_told_and_read() {
+        let record = |payload: &str| Outgoing {
+            topic: "cebe.events.cdp".into(),
+            key: String::new(),
+            payload: payload.into(),
+        };
+        let outbox = Outbox {
+            records: vec![record("{\"a\":\"x/1\\t\"}"), record("not acknowledged")],
+            acknowledged: vec![(0, 3, 17)],
+            ..Outbox::default()
+        };
+        let read = Outbox::of_tsv(&outbox.to_tsv()).unwrap();
+        assert_eq!(
+            (&read.records[..], &read.acknowledged),
+            (&outbox.records[..1], &vec![(0, 3, 17)])
+        );
+        assert!(Outbox::of_tsv("cebe.events.cdp/x\t{}").is_none());
+    }
 }

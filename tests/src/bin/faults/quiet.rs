@@ -59,7 +59,8 @@ fn unfinished(world: &mut World) -> anyhow::Result<Option<String>> {
     Ok(waits.map(|count| format!("{count} definitions wait for history")))
 }
 
-fn frontier(world: &World) -> anyhow::Result<i64> {
+/// The time that ClickHouse is complete through.
+pub fn frontier(world: &World) -> anyhow::Result<i64> {
     let sql = "SELECT toUnixTimestamp64Milli(min(complete_through)) FROM cebe.frontier";
     Ok(world.number(sql)? as i64)
 }

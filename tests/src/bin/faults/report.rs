@@ -19,7 +19,8 @@ pub struct Done {
 
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    pub seed: u64,
+    /// None: a run was only checked again.
+    pub seed: Option<u64>,
     pub passed: bool,
     /// Why it was given up before the checks.
     pub error: Option<String>,
@@ -80,11 +81,13 @@ impl Report {
             "{} records read: {} accepted, {} duplicate, {} rejected, {} skipped",
             self.records_read, self.accepted, self.duplicate, self.rejected, self.skipped
         );
+        let (kills, faults) = (self.kills, self.faults.len());
+        let run = match self.seed {
+            Some(seed) => format!("seed {seed}: {kills} kills, {faults} faults"),
+            None => "checked again".to_owned(),
+        };
         println!(
-            "seed {}: {} kills, {} faults, {} s: {} lost, {} doubled, {} invented, {} out of order: {}",
-            self.seed,
-            self.kills,
-            self.faults.len(),
+            "{run}, {} s: {} lost, {} doubled, {} invented, {} out of order: {}",
             self.seconds,
             self.lost,
             self.doubled,

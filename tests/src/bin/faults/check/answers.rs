@@ -1,25 +1,27 @@
 //! Views of the small tenants against the contract, evaluated naively over their raw records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cebe_tests::compare::COMPARED;
 use cebe_tests::oracle::{Verdicts, evaluate};
 use serde_json::Value;
 
 use super::Check;
-use super::bound::Line;
+use super::bound::{Line, Place};
 use crate::load::SMALL;
 
 /// One check for each view, over all tenants. `verdicts` knows what is in force at the end; `rows` asks
-/// ClickHouse, which is complete through `through_ms`.
+/// ClickHouse, which is complete through `through_ms`. Records came too `early` by when they came, which the
+/// evaluation does not know: to it everything is as of the end.
 pub fn answers(
     lines: &[Line],
+    early: &BTreeSet<Place>,
     verdicts: &Verdicts,
     through_ms: i64,
     rows: impl Fn(&str) -> anyhow::Result<Vec<Value>>,
 ) -> anyhow::Result<Vec<Check>> {
     let mut tenants: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for line in lines {
+    for line in lines.iter().filter(|line| !early.contains(&line.place)) {
         if let Some((account, text)) = of_small(line) {
             tenants.entry(account).or_default().push(text);
         }
@@ -58,28 +60,41 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn what_the_contract_does_not_give_is_seen() {
+    /// The checks of one event, as if ClickHouse held it and `extra` identities.
+    fn compare(early: &[Place], extra: &[Value]) -> Vec<[u64; 2]> {
         let t_ms = 1_700_000_000_000;
         let event = json!({"event_name": "customer.updated", "schema_version": 1,
             "source_module": "cdp", "idempotency_key": "k", "account_id": SMALL[1],
             "qontak_customer_id": "1", "occurred_at": t_ms});
-        let place = ("cebe.events.cdp".to_owned(), 0, 0);
-        let line = Line { place, t_ms, payload: event.to_string().into_bytes() };
-        let compare = |extra: bool| {
-            let rows = |sql: &str| {
-                let mut rows = Vec::new();
-                if sql.contains("FROM cebe.events") {
-                    rows.push(json!([SMALL[1], "cdp", "k"]));
-                } else if sql.contains("FROM cebe.identities") {
-                    rows.push(json!([SMALL[1], "1", "1"]));
-                    rows.extend(extra.then(|| json!([SMALL[1], "2", "1"])));
-                }
-                Ok(rows)
-            };
-            answers(std::slice::from_ref(&line), &Verdicts::new(), t_ms, rows).unwrap()
+        let line = Line { place: place(), t_ms, payload: event.to_string().into_bytes() };
+        let rows = |sql: &str| {
+            let mut rows = Vec::new();
+            if sql.contains("FROM cebe.events") {
+                rows.push(json!([SMALL[1], "cdp", "k"]));
+            } else if sql.contains("FROM cebe.identities") {
+                rows.push(json!([SMALL[1], "1", "1"]));
+                rows.extend_from_slice(extra);
+            }
+            Ok(rows)
         };
-        assert!(compare(false).iter().all(Check::is_clean), "{:?}", compare(false));
-        assert_eq!(compare(true).iter().map(|check| check.invented).sum::<u64>(), 1);
+        let early = early.iter().cloned().collect();
+        let checks = answers(&[line], &early, &Verdicts::new(), t_ms, rows).unwrap();
+        checks.iter().map(|check| [check.lost, check.invented]).collect()
+    }
+
+    fn place() -> Place {
+        ("cebe.events.cdp".to_owned(), 0, 0)
+    }
+
+    #[test]
+    fn what_the_contract_does_not_give_is_seen() {
+        assert_eq!(compare(&[], &[]), [[0; 2]; 4]);
+        let other = json!([SMALL[1], "2", "1"]);
+        assert_eq!(compare(&[], &[other]), [[0, 0], [0, 1], [0, 0], [0, 0]]);
+    }
+
+    #[test]
+    fn a_record_that_came_early_gives_nothing() {
+        assert_eq!(compare(&[place()], &[]), [[0, 1], [0, 1], [0, 0], [0, 0]]);
     }
 }

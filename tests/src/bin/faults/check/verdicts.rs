@@ -1,12 +1,12 @@
 //! Each record has the verdict of the contract, and exactly the row that belongs to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cebe_tests::oracle::{Verdict, Verdicts};
 use serde_json::{Value, json};
 
 use super::Check;
-use super::bound::Line;
+use super::bound::{Line, Place};
 use crate::load::CONTROL_TOPIC;
 
 /// What ClickHouse has to hold about the records that were bound, each row as a JSON array.
@@ -15,6 +15,8 @@ pub struct Expected {
     accepted: Vec<String>,
     rejected: Vec<String>,
     skipped: Vec<String>,
+    /// Of records that were rejected since they came before the time that they speak of.
+    pub early: BTreeSet<Place>,
     /// Accepted events, by source.
     sources: BTreeMap<String, u64>,
     /// By topic and partition: read, accepted, duplicate, rejected, skipped.
@@ -52,6 +54,9 @@ impl Expected {
             Verdict::Duplicate => counts[2] += 1,
             Verdict::Rejected(reason) => {
                 counts[3] += 1;
+                if reason == "future_event" {
+                    self.early.insert(line.place.clone());
+                }
                 self.rejected.push(json!([topic, partition, offset, reason]).to_string());
             }
             Verdict::Skipped => {
