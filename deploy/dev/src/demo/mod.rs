@@ -22,7 +22,7 @@ use anyhow::{Context, ensure};
 
 use self::engine::Engine;
 use self::poller::Poller;
-use self::publish::Publisher;
+pub use self::publish::Publisher;
 use self::report::Report;
 pub use self::stream::{Message, Stream};
 use crate::{Options, Services};

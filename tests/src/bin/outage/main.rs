@@ -1,9 +1,7 @@
 //! `cargo outage`: events at a rate, ClickHouse away for a while, and how long until everything is as it was.
 //!
-//! * [`load`]: puts a believable stream into Kafka.
-//! * [`watch`]: what a reader of ClickHouse, a reader of the feeds and the operating system see of it.
+//! [`watch`] is what a reader of ClickHouse, a reader of the feeds and the operating system see of it.
 
-mod load;
 mod watch;
 
 use std::thread;
@@ -11,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use cebe_dev::clickhouse;
+use cebe_dev::demo::{Publisher, Stream};
 use cebe_tests::system::System;
 use clap::Parser;
 use serde_json::json;
 
-use crate::load::Load;
 use crate::watch::{Summary, Watch};
 
+const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
 /// What counts as back: readable within this time.
 const BACK_MS: u64 = 1_000;
 /// And so for this long.
@@ -54,7 +53,8 @@ fn main() -> anyhow::Result<()> {
     for source in ["cdp", "broadcast", "ads"] {
         system.cebe_ok(&["source", "on", source])?;
     }
-    let load = Load::start(&system.services.kafka_bootstrap, arguments.rate)?;
+    let stream = Stream::new(1, "outage", &ACCOUNTS);
+    let load = Publisher::start(&system.services, arguments.rate, stream)?;
     let mut watch = Watch::begin(&system, engine.pid())?;
     say("before", WARM_UP + beside);
     watch.phase("warm-up", WARM_UP)?;
