@@ -188,5 +188,5 @@ fn wall(ticked: &Ticked) -> Duration {
 
 fn record(topic: &str, payload: &Value) -> Record {
     let payload = payload.to_string().into_bytes();
-    Record { topic: topic.into(), partition: 0, offset: 0, created_ms: -1, payload }
+    Record { topic: topic.into(), created_ms: -1, payload, ..Record::default() }
 }

@@ -74,11 +74,14 @@ impl Default for SystemClock {
 impl SystemClock {
     /// Both clocks, now.
     pub fn read(&self) -> ClockReading {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_millis() as i64);
-        ClockReading { wall_ms: since_epoch, monotonic_ms: self.start.elapsed().as_millis() as i64 }
+        ClockReading { wall_ms: now_ms(), monotonic_ms: self.start.elapsed().as_millis() as i64 }
     }
+}
+
+/// Milliseconds since the epoch, by the wall clock.
+pub fn now_ms() -> Millis {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Millis::try_from(since_epoch.unwrap_or_default().as_millis()).unwrap_or(Millis::MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //!                                                       │ rows ──────────────────────────────────▲
 //!                                                   key_index
 //! ```
+//! * [`backfill`]: history from files, published beside what is live.
 //! * [`binding`]: which records belong to which logical time; pure.
 //! * [`clock`]: logical time.
 //! * [`kafka`]: the log of bindings, the source topics, the control topic.
@@ -20,6 +21,7 @@
 //! * [`replay`]: takes rejected or skipped records in again.
 
 pub mod adapter;
+pub mod backfill;
 pub mod binding;
 pub mod clock;
 mod fair_share;

@@ -45,6 +45,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     14 "0014_reconciliation.sql"
     15 "0015_emptied_events.sql"
     16 "0016_event_facts.sql"
+    17 "0017_backfills.sql"
 };
 
 /// What [`migrate`] found and did.

@@ -76,7 +76,14 @@ fn published(records: &str) -> String {
 
 fn record((line, offset): (&str, i64)) -> Record {
     let (topic, payload) = line.split_once(' ').unwrap();
-    Record { topic: topic.into(), partition: 3, offset, created_ms: T - 5, payload: payload.into() }
+    Record {
+        topic: topic.into(),
+        partition: 3,
+        offset,
+        created_ms: T - 5,
+        payload: payload.into(),
+        ..Record::default()
+    }
 }
 
 /// Every kind of change, the awkward ones too.

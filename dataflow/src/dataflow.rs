@@ -133,6 +133,7 @@ impl Dataflow {
             },
             linking: input.linking.take(),
             erased: input.erasures.iter().map(|(subject, _)| *subject).collect(),
+            backfilled: std::mem::take(&mut input.backfilled).into_iter().collect(),
             late: late(&input.events, t_ms),
         };
         if let Some(new) = &definitions {

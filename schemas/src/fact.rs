@@ -36,6 +36,8 @@ pub struct TickInput {
     pub assertions: Vec<AssertionFact>,
     /// One for each accepted event with a team and without a customer id, and when it happened.
     pub teams: Vec<(Subject, Arc<str>, Millis)>,
+    /// Whom events of a backfill are about, or name (repeats are harmless).
+    pub backfilled: Vec<Subject>,
     /// Customers that are erased, with everything that happened by then.
     pub erasures: Vec<(Subject, Millis)>,
     /// The text of each group that a fact of this tick names (repeats are harmless).

@@ -1,8 +1,8 @@
 //! The topics that an engine needs, and how each is kept (architecture §6).
 
 use crate::view::{
-    BINDINGS_TOPIC, CONTROL_TOPIC, COUNTS_TOPIC, HISTORY_TOPIC, OUT_PARTITIONS, PROGRESS_TOPIC,
-    View,
+    BINDINGS_TOPIC, CONTROL_TOPIC, COUNTS_TOPIC, HISTORY_TOPIC, JOBS_TOPIC, OUT_PARTITIONS,
+    PROGRESS_TOPIC, View,
 };
 
 /// Kept for ever.
@@ -31,7 +31,7 @@ impl Topic {
 /// What an engine reads and writes beside the topics of its sources.
 pub fn engine() -> Vec<Topic> {
     // One partition, never deleted: these are the order of everything, or small.
-    let order = [BINDINGS_TOPIC, CONTROL_TOPIC, HISTORY_TOPIC, COUNTS_TOPIC];
+    let order = [BINDINGS_TOPIC, CONTROL_TOPIC, HISTORY_TOPIC, COUNTS_TOPIC, JOBS_TOPIC];
     let order = order.map(|name| Topic::new(name, 1, FOR_EVER_MS));
     let views = View::ALL.map(|view| Topic::new(view.topic(), OUT_PARTITIONS, MONTH_MS));
     order.into_iter().chain(views).chain([Topic::new(PROGRESS_TOPIC, 1, MONTH_MS)]).collect()
@@ -48,12 +48,12 @@ mod tests {
             let own = |topic: &&Topic| topic.name == view.topic();
             assert_eq!(topics.iter().filter(own).count(), 1, "{view:?}");
         }
-        assert_eq!(topics.len(), View::ALL.len() + 5);
+        assert_eq!(topics.len(), View::ALL.len() + 6);
     }
 
     #[test]
     fn the_order_of_everything_is_kept_for_ever_in_one_partition() {
-        for name in ["cebe.control", "cebe.bindings", "cebe.history", "cebe.counts"] {
+        for name in ["cebe.control", "cebe.bindings", "cebe.history", "cebe.counts", "cebe.jobs"] {
             assert!(engine().contains(&Topic::new(name, 1, FOR_EVER_MS)));
         }
     }

@@ -30,11 +30,13 @@ pub enum View {
     Ledger,
     /// What sources say that they emitted per hour, and what was read.
     Reconciliation,
+    /// Records read of each backfill, by verdict.
+    Backfills,
 }
 
 impl View {
     /// Every view, in the order in which their records are numbered and written.
-    pub const ALL: [View; 12] = [
+    pub const ALL: [View; 13] = [
         View::Events,
         View::Identities,
         View::Customers,
@@ -47,6 +49,7 @@ impl View {
         View::Rejected,
         View::Ledger,
         View::Reconciliation,
+        View::Backfills,
     ];
 
     /// Views of state that the dataflow computes: a row says what holds of its key from then on.
@@ -75,6 +78,7 @@ impl View {
             View::Rejected => "rejected",
             View::Ledger => "ledger",
             View::Reconciliation => "reconciliation",
+            View::Backfills => "backfills",
         }
     }
 
@@ -105,3 +109,7 @@ pub const HISTORY_TOPIC: &str = "cebe.history";
 pub const COUNTS_TOPIC: &str = "cebe.counts";
 /// Live events: one topic a source, `cebe.events.<source_module>`.
 pub const EVENTS_PREFIX: &str = "cebe.events.";
+/// Events of the past: one topic a source, `cebe.backfill.<source_module>`.
+pub const BACKFILL_PREFIX: &str = "cebe.backfill.";
+/// What became of backfills: which were begun, and how far each has published.
+pub const JOBS_TOPIC: &str = "cebe.jobs";

@@ -58,6 +58,13 @@ impl System {
         command.output().context("cebe does not start")
     }
 
+    /// Starts `cebe` with `arguments`, and does not wait.
+    pub fn spawn(&self, arguments: &[&str]) -> anyhow::Result<Child> {
+        let mut command = self.command();
+        let quiet = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        quiet.spawn().context("cebe does not start")
+    }
+
     /// As [`System::cebe`]; anything but success is an error.
     pub fn cebe_ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.cebe(arguments)?;

@@ -77,7 +77,7 @@ impl Source {
         let topic = format!("cebe.events.{source}").into();
         let topic = self.topics.entry(source).or_insert(topic).clone();
         let payload = line.into_bytes();
-        Record { topic, partition: 0, offset: self.n as i64, created_ms: -1, payload }
+        Record { topic, offset: self.n as i64, created_ms: -1, payload, ..Record::default() }
     }
 }
 

@@ -16,18 +16,19 @@ use serde_json::{Map, Value};
 const IDENTITY_SOURCE: &str = "cdp";
 const ERASED: &str = "customer.erased";
 
-/// Adds the facts of `event`. One without a customer id is about whoever its identifiers belong to.
+/// Adds the facts of `event`, and returns whom it is about: one without a customer id, whoever its
+/// identifiers belong to.
 pub(super) fn tell(
     event: &ValidEvent,
     ordinal: u64,
     ids: &IdKey,
     selectors: &Selectors,
     input: &mut TickInput,
-) {
+) -> Option<Subject> {
     let account = &event.account_id;
     let subject = match &event.qontak_customer_id {
         Some(customer) => know(event, account, customer, None, ids, input),
-        None if event.identifiers.is_empty() => return,
+        None if event.identifiers.is_empty() => return None,
         None => {
             let subject = ids.anonymous(event.identifiers.iter().map(|found| found.token));
             input.anonymous.extend(event.identifiers.iter().map(|found| (subject, *found)));
@@ -42,7 +43,7 @@ pub(super) fn tell(
         input.teams.push((subject, team.clone(), event.occurred_at_ms));
     }
     if *event.source_module != *IDENTITY_SOURCE {
-        return;
+        return Some(subject);
     }
     let stamp =
         Stamp { occurred_at_ms: event.occurred_at_ms, key: event.idempotency_key.clone(), ordinal };
@@ -55,6 +56,7 @@ pub(super) fn tell(
         "segment.exited" => assert(event, account.clone(), subject, false, stamp, input),
         _ => {}
     }
+    Some(subject)
 }
 
 /// Adds what an erasure leaves of `event`: of a customer's, what it named and linked; of one without a customer

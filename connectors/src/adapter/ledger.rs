@@ -181,8 +181,7 @@ mod tests {
     fn ranges(ledger: &mut Ledger, outcomes: &[(i64, Outcome)]) -> Vec<(i64, i64)> {
         for (offset, outcome) in outcomes {
             let topic = "cebe.events.ads".into();
-            let record =
-                Record { topic, partition: 0, offset: *offset, created_ms: 0, payload: Vec::new() };
+            let record = Record { topic, partition: 0, offset: *offset, ..Record::default() };
             ledger.read(&record);
             ledger.decided(&record, *outcome);
         }

@@ -7,6 +7,7 @@
 
 mod announced;
 mod asked;
+mod backfills;
 mod control;
 mod erased;
 mod facts;
@@ -37,6 +38,7 @@ use crate::kafka::Topics;
 use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex, KeyIndexError};
 use announced::Announced;
+use backfills::Backfills;
 use erased::Erased;
 pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
@@ -103,6 +105,7 @@ pub struct Adapter<K> {
     accepted: BTreeSet<EventType>,
     erased: Erased,
     ledger: Ledger,
+    backfills: Backfills,
     reconciliation: Reconciliation,
 }
 
@@ -123,6 +126,7 @@ impl<K> Adapter<K> {
             accepted: BTreeSet::new(),
             erased: Erased::default(),
             ledger: Ledger::default(),
+            backfills: Backfills::default(),
             reconciliation: Reconciliation::default(),
         }
     }
@@ -142,7 +146,7 @@ impl<K> Adapter<K> {
     pub fn with_keys<L>(self, keys: L) -> Adapter<L> {
         let Adapter { judge, topics, keys: _, control, announced, past, waiting, .. } = self;
         let Adapter { last_ms, next_ordinal, history_offset, accepted, erased, .. } = self;
-        let Adapter { ledger, reconciliation, .. } = self;
+        let Adapter { ledger, backfills, reconciliation, .. } = self;
         Adapter {
             judge,
             topics,
@@ -157,6 +161,7 @@ impl<K> Adapter<K> {
             accepted,
             erased,
             ledger,
+            backfills,
             reconciliation,
         }
     }
@@ -222,6 +227,7 @@ impl<K: KeyIndex> Adapter<K> {
             self.take_in(record, &place(record, at), &mut tick)?;
         }
         self.ledger.rows(t_ms, &mut tick.rows);
+        self.backfills.rows(t_ms, &mut tick.rows);
         self.reconciliation.rows(t_ms, &mut tick.rows);
         self.last_ms = t_ms;
         self.next_ordinal = first_ordinal + records.len() as u64;
@@ -248,27 +254,37 @@ impl<K: KeyIndex> Adapter<K> {
             .source_module(&record.topic)
             .ok_or_else(|| AdaptError::UnknownTopic(record.topic.clone()))?;
         self.ledger.read(record);
-        self.reconciliation.read(source, record.created_ms, placed.t_ms);
+        let is_backfill = self.topics.is_backfill(&record.topic);
+        match is_backfill {
+            true => self.backfills.read(source, record, placed.t_ms),
+            false => self.reconciliation.read(source, record.created_ms, placed.t_ms),
+        }
         let verdict = self.judge.judge(source, &record.payload, &self.control, placed.t_ms);
+        let mut reason = None;
         let outcome = match verdict {
             Verdict::Skipped => {
                 tick.tally.skipped(source);
                 Outcome::Skipped
             }
             Verdict::Rejected(rejection) => {
+                reason = Some(rejection.reason.as_str());
                 tick.tally.rejected(source, rejection.reason.as_str());
                 tick.rows.push(Row::Rejected(rows::rejected(*rejection, source, placed)));
                 Outcome::Rejected
             }
-            Verdict::Valid(event) => self.dedup(*event, placed, tick)?,
+            Verdict::Valid(event) => self.dedup(*event, is_backfill, placed, tick)?,
         };
         self.ledger.decided(record, outcome);
+        if is_backfill {
+            self.backfills.decided(outcome, reason);
+        }
         Ok(())
     }
 
     fn dedup(
         &mut self,
         event: ValidEvent,
+        is_backfill: bool,
         placed: &Placed,
         tick: &mut AdaptedTick,
     ) -> Result<Outcome, AdaptError> {
@@ -284,7 +300,13 @@ impl<K: KeyIndex> Adapter<K> {
                 tick.tally.ingested(&event);
                 self.accepted.insert(event.event);
                 let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
-                facts::tell(&event, ordinal, ids, selectors, &mut tick.input);
+                let known = tick.input.known.len();
+                let told = facts::tell(&event, ordinal, ids, selectors, &mut tick.input);
+                if is_backfill {
+                    let TickInput { known: all, backfilled, .. } = &mut tick.input;
+                    backfilled.extend(told);
+                    backfilled.extend(all[known..].iter().map(|known| known.subject));
+                }
                 let is_erased = self.erase(&event, placed.t_ms, tick);
                 let derived = facts::derived(&event, self.announced.in_force());
                 let mut row = rows::accepted(event, derived, placed, &self.judge.keys);
@@ -324,6 +346,8 @@ struct Placed {
     partition: i32,
     offset: i64,
     published_ms: Millis,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    job: Arc<str>,
 }
 
 impl Placed {
@@ -334,6 +358,7 @@ impl Placed {
             topic: record.topic.clone(),
             partition: record.partition,
             offset: record.offset,
+            job: record.job.clone(),
             // A create time after the arrival is a clock that is wrong.
             published_ms: match record.created_ms {
                 created_ms if created_ms < 0 => t_ms,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cebe_schemas::row::{LedgerRow, ReconciliationRow};
+use cebe_schemas::row::{BackfillRow, LedgerRow, ReconciliationRow};
 use cebe_schemas::verdict::stored::Retold;
 
 use super::{AdaptedTick, Adapter, Placed, facts};
@@ -30,6 +30,8 @@ pub struct RetoldEvent {
 pub struct Counted {
     /// The ledger of each partition.
     pub ledger: Vec<LedgerRow>,
+    /// What was read of each backfill.
+    pub backfills: Vec<BackfillRow>,
     /// The hours that are open.
     pub hours: Vec<ReconciliationRow>,
     /// By partition, at most so many events have expired since they were accepted.
@@ -82,7 +84,9 @@ impl<K> Adapter<K> {
         for range in &binding.ranges {
             if let Some(source) = self.topics.source_module(&range.topic) {
                 self.ledger.bound(range);
-                self.reconciliation.hear(source, binding.t_ms);
+                if !self.topics.is_backfill(&range.topic) {
+                    self.reconciliation.hear(source, binding.t_ms);
+                }
             }
         }
         for event in events {
@@ -103,7 +107,7 @@ impl<K> Adapter<K> {
         let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
         match is_erased {
             true => facts::tell_erased(&event, derived, ordinal, ids, &mut tick.input),
-            false => facts::tell(&event, ordinal, ids, selectors, &mut tick.input),
+            false => drop(facts::tell(&event, ordinal, ids, selectors, &mut tick.input)),
         }
     }
 
@@ -116,6 +120,7 @@ impl<K> Adapter<K> {
             counted.expired.get(&(topic.to_owned(), partition)).copied().unwrap_or_default()
         };
         self.ledger.take_over(&counted.ledger, expired)?;
+        self.backfills.take_over(&counted.backfills);
         self.reconciliation.take_over(&counted.hours);
         Ok(())
     }

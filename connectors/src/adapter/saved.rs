@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Adapter;
 use super::announced::Announced;
+use super::backfills::Backfills;
 use super::ledger::Ledger;
 use super::reconciliation::Reconciliation;
 use super::waiting::SavedWaiting;
@@ -42,6 +43,8 @@ pub struct SavedStanding {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedCounters {
     ledger: Ledger,
+    #[serde(default)]
+    backfills: Backfills,
     reconciliation: Reconciliation,
     last_ms: Millis,
     next_ordinal: u64,
@@ -64,6 +67,7 @@ impl<K> Adapter<K> {
             },
             counters: SavedCounters {
                 ledger: self.ledger.clone(),
+                backfills: self.backfills.clone(),
                 reconciliation: self.reconciliation.clone(),
                 last_ms: self.last_ms,
                 next_ordinal: self.next_ordinal,
@@ -96,6 +100,7 @@ impl<K> Adapter<K> {
             waiting: standing.waiting.into(),
             accepted: standing.accepted,
             ledger: counters.ledger,
+            backfills: counters.backfills,
             reconciliation: counters.reconciliation,
             last_ms: counters.last_ms,
             next_ordinal: counters.next_ordinal,

@@ -27,7 +27,7 @@ fn adapter<K: KeyIndex>(keys: K) -> Adapter<K> {
 
 fn record(topic: &str, offset: i64, payload: impl ToString) -> Record {
     let payload = payload.to_string().into_bytes();
-    Record { topic: topic.into(), partition: 0, offset, created_ms: T - 7, payload }
+    Record { topic: topic.into(), offset, created_ms: T - 7, payload, ..Record::default() }
 }
 
 fn control(offset: i64, payload: Value) -> Record {

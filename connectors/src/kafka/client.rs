@@ -91,6 +91,9 @@ const CONSUMER: &[(&str, &str)] = &[
 
 const PRODUCER: &[(&str, &str)] = &[("linger.ms", "0"), ("compression.type", "lz4")];
 
+/// The header by which a record names the backfill that it belongs to.
+pub const JOB_HEADER: &str = "cebe-job";
+
 /// The names of the topics. Other names than the usual serve tests that share a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
@@ -104,6 +107,10 @@ pub struct Topics {
     pub counts: String,
     /// `cebe.events.`, followed by the source.
     pub events_prefix: String,
+    /// `cebe.backfill.`, followed by the source.
+    pub backfill_prefix: String,
+    /// `cebe.jobs`.
+    pub jobs: String,
     /// `cebe.out.progress`.
     pub progress: String,
     prefix: String,
@@ -124,6 +131,8 @@ impl Topics {
             history: format!("{prefix}{}", view::HISTORY_TOPIC),
             counts: format!("{prefix}{}", view::COUNTS_TOPIC),
             events_prefix: format!("{prefix}{}", view::EVENTS_PREFIX),
+            backfill_prefix: format!("{prefix}{}", view::BACKFILL_PREFIX),
+            jobs: format!("{prefix}{}", view::JOBS_TOPIC),
             progress: format!("{prefix}{}", view::PROGRESS_TOPIC),
             prefix: prefix.to_owned(),
         }
@@ -144,6 +153,16 @@ impl Topics {
         format!("{}{source_module}", self.events_prefix)
     }
 
+    /// The topic of a source's backfills.
+    pub fn backfill(&self, source_module: &str) -> String {
+        format!("{}{source_module}", self.backfill_prefix)
+    }
+
+    /// Whether `topic` is that of a source's backfills.
+    pub fn is_backfill(&self, topic: &str) -> bool {
+        topic.starts_with(&self.backfill_prefix)
+    }
+
     /// Whether `topic` is part of the input.
     pub(crate) fn reads(&self, topic: &str) -> bool {
         [&self.control, &self.history, &self.counts].iter().any(|name| *name == topic)
@@ -155,10 +174,12 @@ impl Topics {
         topic == self.control || topic == self.history
     }
 
-    /// The source whose live events `topic` carries; none for any other topic. A topic that ends
-    /// with the prefix holds records of no source: `eval` has them, Kafka is not read there.
+    /// The source whose events `topic` carries, live or of a backfill; none for any other topic. A topic
+    /// that ends with the prefix holds records of no source: `eval` has them, Kafka is not read there.
     pub fn source_module<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        topic.strip_prefix(&self.events_prefix)
+        topic
+            .strip_prefix(&self.events_prefix)
+            .or_else(|| topic.strip_prefix(&self.backfill_prefix))
     }
 }
 

@@ -6,6 +6,7 @@
 //! * [`binding_log`]: appends and reads bindings, and knows when another engine has taken over.
 //! * [`source`]: the records of `cebe.events.*`, `cebe.control`, `cebe.history` and `cebe.counts`, in the
 //!   order of the bindings.
+//! * `transaction`: records that are seen all together or not at all.
 //! * [`append`]: appends records to a topic of one partition. [`control`]: a control record.
 //! * [`bindings`], [`held`], [`feed`], [`tail`] and [`history_log`]: what is bound, what the input holds,
 //!   what is out and what waits, for readers that take no part.
@@ -24,5 +25,7 @@ pub(crate) mod reader;
 pub mod source;
 pub mod tail;
 pub mod topics;
+pub(crate) mod transaction;
 
-pub use client::{ClientError, KafkaOptions, Topics};
+pub use client::{ClientError, JOB_HEADER, KafkaOptions, Topics};
+pub use transaction::TransactionError;

@@ -48,20 +48,22 @@ impl Tail {
     /// # Errors
     /// The topic cannot be read.
     pub fn poll(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, ClientError> {
-        match self.consumer.poll(timeout) {
-            None => Ok(None),
-            Some(Ok(message)) => {
-                self.ended.remove(&message.partition());
-                Ok(Some(message.payload().unwrap_or_default().to_vec()))
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.ended.insert(partition);
-                Ok(None)
-            }
-            Some(Err(error)) => {
-                let error = ClientError { action: "read a feed".into(), error };
-                if error.is_transient() { Ok(None) } else { Err(error) }
-            }
+        loop {
+            return match self.consumer.poll(timeout) {
+                None => Ok(None),
+                Some(Ok(message)) => {
+                    self.ended.remove(&message.partition());
+                    Ok(Some(message.payload().unwrap_or_default().to_vec()))
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.ended.insert(partition);
+                    continue;
+                }
+                Some(Err(error)) => {
+                    let error = ClientError { action: "read a feed".into(), error };
+                    if error.is_transient() { Ok(None) } else { Err(error) }
+                }
+            };
         }
     }
 

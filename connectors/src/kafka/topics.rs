@@ -28,6 +28,21 @@ pub fn create_missing(options: &KafkaOptions, timeout: Duration) -> Result<(), C
     create(options, &new.collect::<Vec<_>>(), timeout)
 }
 
+/// Creates the topic of a source's backfills unless it exists.
+///
+/// # Errors
+/// As [`create_missing`].
+pub fn create_backfill(
+    options: &KafkaOptions,
+    source_module: &str,
+    partitions: u32,
+    timeout: Duration,
+) -> Result<(), ClientError> {
+    let name = options.topics.backfill(source_module);
+    let topic = NewTopic::new(&name, partitions.max(1) as i32, TopicReplication::Fixed(-1));
+    create(options, &[topic], timeout)
+}
+
 /// Creates the topic of a source's live events unless it exists.
 ///
 /// # Errors
@@ -43,7 +58,7 @@ pub fn create_source(
     create(options, &[topic], timeout)
 }
 
-/// The sources that have a topic of live events.
+/// The sources that have a topic, of live events or of backfills.
 ///
 /// # Errors
 /// Kafka refuses, or does not answer within `timeout`.

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::View;
@@ -19,6 +19,7 @@ use super::gather::{Gather, Wanted};
 use super::latency::{Propagation, propagation};
 use super::sink::{Backoff, Sink};
 use super::{LoaderConfig, LoaderError, LoaderStatus};
+use crate::clock::now_ms;
 use crate::fault;
 use crate::migrate::migrate;
 
@@ -309,9 +310,4 @@ fn measure(propagation: &Propagation<'_>) {
             warn!(source_module, latency_ms, "cebe_propagation_slo_breach");
         }
     }
-}
-
-fn now_ms() -> Millis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since_epoch.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cebe_schemas::change::Membership;
 use cebe_schemas::count::open_hours;
-use cebe_schemas::row::{LedgerRow, ReconciliationRow};
+use cebe_schemas::row::{BackfillRow, LedgerRow, ReconciliationRow};
 use cebe_schemas::time::Millis;
 use clickhouse::Client;
 use clickhouse::error::Error;
@@ -33,8 +33,8 @@ const AHEAD: usize = 8;
 
 /// The views whose tables are read.
 const LOADED: &str = "SELECT count(), toUnixTimestamp64Milli(min(complete_through)) FROM frontier \
-     WHERE view IN ('events', 'segments', 'ledger', 'reconciliation')";
-const VIEWS: u64 = 4;
+     WHERE view IN ('events', 'segments', 'ledger', 'backfills', 'reconciliation')";
+const VIEWS: u64 = 5;
 
 const TOO_OLD: &str = "SELECT count(), toUnixTimestamp64Milli(max(received_at)) FROM landing_events \
      WHERE lasting_facts = '' AND received_at <= fromUnixTimestamp64Milli(toInt64(?), 'UTC')";
@@ -58,6 +58,17 @@ const LEDGER: &str = "SELECT topic, partition, argMax(records_read, at), argMax(
       UNION ALL SELECT topic, partition, records_read, accepted, duplicate, rejected, skipped, version \
          FROM state_ledger) \
      WHERE at <= fromUnixTimestamp64Milli(toInt64(?), 'UTC') GROUP BY topic, partition";
+
+/// As the ledger.
+const BACKFILLS: &str = "SELECT source_module, job, argMax(read, at) AS records_read, \
+     argMax(taken, at) AS accepted, argMax(again, at) AS duplicate, argMax(passed, at) AS skipped, \
+     argMax(arrayZip(mapKeys(reasons), mapValues(reasons)), at) AS rejected_by_reason, \
+     toUnixTimestamp64Milli(max(at)) AS at_ms FROM \
+     (SELECT source_module, job, records_read AS read, accepted AS taken, duplicate AS again, \
+         skipped AS passed, rejected_by_reason AS reasons, logical_time AS at FROM landing_backfills \
+      UNION ALL SELECT source_module, job, records_read, accepted, duplicate, skipped, \
+         rejected_by_reason, version FROM state_backfills) \
+     WHERE at <= fromUnixTimestamp64Milli(toInt64(?), 'UTC') GROUP BY source_module, job";
 
 /// A count that has come never goes, so that passing over NULL makes no difference.
 const HOURS: &str = "SELECT source_module, toUnixTimestamp64Milli(hour) AS hour_ms, argMax(emitted, at), \
@@ -161,15 +172,18 @@ impl Tables {
         let (first, _) = open_hours(through_ms);
         let asked = move |client: Client| async move {
             let ledger = client.query(LEDGER).bind(through_ms).fetch_all::<Ledger>().await?;
+            let backfills =
+                client.query(BACKFILLS).bind(through_ms).fetch_all::<Backfill>().await?;
             let hours =
                 client.query(HOURS).bind(first).bind(through_ms).fetch_all::<Hour>().await?;
             let expired = client.query(EXPIRED).fetch_all::<(String, i32, u64)>().await?;
-            Ok((ledger, hours, expired))
+            Ok((ledger, backfills, hours, expired))
         };
-        let (ledger, hours, expired) = self.ask(asked, between)?;
+        let (ledger, backfills, hours, expired) = self.ask(asked, between)?;
         let expired = expired.into_iter().map(|(topic, number, events)| ((topic, number), events));
         Ok(Counted {
             ledger: ledger.into_iter().map(|row| ledger_row(row, through_ms)).collect(),
+            backfills: backfills.into_iter().map(backfill_row).collect(),
             hours: hours.into_iter().map(|row| hour_row(row, through_ms)).collect(),
             expired: expired.collect::<BTreeMap<_, _>>(),
         })
@@ -225,6 +239,32 @@ fn ledger_row(row: Ledger, logical_time: Millis) -> LedgerRow {
         skipped,
         skipped_ranges: Vec::new(),
         logical_time,
+    }
+}
+
+#[derive(clickhouse::Row, serde::Deserialize)]
+struct Backfill {
+    source_module: String,
+    job: String,
+    records_read: u64,
+    accepted: u64,
+    duplicate: u64,
+    skipped: u64,
+    rejected_by_reason: Vec<(String, u64)>,
+    at_ms: i64,
+}
+
+fn backfill_row(row: Backfill) -> BackfillRow {
+    BackfillRow {
+        source_module: row.source_module.into(),
+        job: row.job.into(),
+        records_read: row.records_read,
+        accepted: row.accepted,
+        duplicate: row.duplicate,
+        rejected: row.rejected_by_reason.iter().map(|(_, count)| count).sum(),
+        skipped: row.skipped,
+        rejected_by_reason: row.rejected_by_reason,
+        logical_time: row.at_ms,
     }
 }
 

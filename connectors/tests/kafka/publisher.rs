@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cebe_connectors::binding::{Binding, Digest};
-use cebe_connectors::kafka::KafkaOptions;
+use cebe_connectors::kafka::{KafkaOptions, TransactionError};
 use cebe_connectors::out::numbered::{Numbered, OutRecord, number};
 use cebe_connectors::out::progress_log::{self, ProgressLog};
 use cebe_connectors::out::publisher::{PublishError, Publisher, PublisherOptions};
@@ -98,7 +98,7 @@ fn a_newer_publisher_fences_the_older() {
     old.publish(&tick(1, 2), &mut log).unwrap();
     let mut new = open(&options);
     let error = old.publish(&tick(2, 2), &mut log).unwrap_err();
-    assert!(matches!(error, PublishError::Fenced { .. }), "{error}");
+    assert!(matches!(error, PublishError::Transaction(TransactionError::Fenced { .. })), "{error}");
     new.publish(&tick(2, 3), &mut log).unwrap();
     let ticks = [tick(1, 2), tick(2, 3)];
     assert_eq!(published(&options), expected(ticks.iter().flat_map(|tick| &tick.records)));

@@ -12,6 +12,8 @@ use super::person::{Person, Text};
 pub struct History<'a> {
     pub before: &'a [Person],
     pub after: &'a [Person],
+    /// Of whom a backfill tells.
+    pub backfilled: BTreeSet<Subject>,
     /// With an event that came late.
     pub late: BTreeSet<Subject>,
     /// By any event.
@@ -46,7 +48,9 @@ impl History<'_> {
     }
 
     fn said_of<'s>(&self, subjects: impl Iterator<Item = &'s Subject> + Clone) -> Cause {
-        if subjects.clone().any(|subject| self.late.contains(subject)) {
+        if subjects.clone().any(|subject| self.backfilled.contains(subject)) {
+            Cause::Backfill
+        } else if subjects.clone().any(|subject| self.late.contains(subject)) {
             Cause::LateEvent
         } else if self.relinked && !subjects.clone().any(|s| self.spoken_of.contains(s)) {
             Cause::Definition

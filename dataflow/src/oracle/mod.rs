@@ -49,6 +49,7 @@ impl Oracle {
             let history = History {
                 before: &before,
                 after: &before,
+                backfilled: none.clone(),
                 late: none.clone(),
                 spoken_of: none,
                 relinked: false,
@@ -61,6 +62,7 @@ impl Oracle {
         let is_late = |event: &EventFact| t_ms - event.occurred_at_ms > 3_600_000;
         let late = input.events.iter().filter(|(_, event)| is_late(event));
         let late = late.map(|(subject, _)| *subject).collect();
+        let backfilled = input.backfilled.iter().copied().collect();
         let events = input.events.iter().map(|(subject, _)| *subject);
         let spoken_of = input.known.iter().map(|known| known.subject).chain(events).collect();
         let relinked = input.linking.is_some();
@@ -75,7 +77,8 @@ impl Oracle {
         let gone_along = gone_along.map(|(alias, _)| alias).collect();
         let after = persons(&survivors);
         let (before, after) = (&before, &after);
-        let history = History { before, after, late, spoken_of, relinked, erased, gone_along };
+        let history =
+            History { before, after, backfilled, late, spoken_of, relinked, erased, gone_along };
         let time_came = answers(before, &old, t_ms);
         let facts_came = answers(after, &old, t_ms);
         let current = answers(after, &self.definitions, t_ms);

@@ -93,6 +93,8 @@ pub enum Say {
     },
     Definitions(usize),
     Linking(usize),
+    /// The same, by a backfill.
+    Backfilled(Box<Say>),
 }
 
 /// When a tick is, after the one before.
@@ -270,90 +272,102 @@ impl Writer {
     pub fn input(&mut self, t_ms: Millis, says: &[Say]) -> TickInput {
         let mut input = TickInput { t_ms, ..TickInput::default() };
         for say in says {
-            self.ordinal += 1;
-            let ordinal = self.ordinal;
-            let stamp = |ago: Millis, key: u8| {
-                let key = format!("k{key}").into();
-                Stamp { occurred_at_ms: t_ms - ago, key, ordinal }
-            };
-            match say.clone() {
-                Say::Event { who, event, group: g, ago } => {
-                    input.known.push(known(who, t_ms - ago, None));
-                    let fact = fact(who.0, event, g, t_ms - ago, &mut input.groups);
-                    input.events.push((subject(who), fact));
-                }
-                Say::Attribute { who, name, value, ago, key } => {
-                    input.known.push(known(who, t_ms - ago, None));
-                    let identifies = name < 2;
-                    input.namings.extend(
-                        value.filter(|_| identifies).map(|value| naming(who, value, t_ms - ago)),
-                    );
-                    input.attributes.push(AttributeFact {
-                        name: ATTRIBUTES[name].into(),
-                        stamp: stamp(ago, key),
-                        subject: subject(who),
-                        value: value.map(|value| Arc::new(AttributeValue::new(value.into()))),
-                        identifier: value
-                            .filter(|_| identifies)
-                            .map(|value| identifier(who.0, value)),
-                    });
-                }
-                Say::Further { who, value } => {
-                    input.known.push(known(who, t_ms, None));
-                    let identifier = identifier(who.0, value);
-                    input.identifiers.push((subject(who), identifier, t_ms));
-                    input.namings.push(naming(who, value, t_ms));
-                }
-                Say::Anonymous { account, values, event, group: g, ago, team } => {
-                    let subject = anonymous(account, values, &mut input);
-                    let teams = team.map(|team| (subject, TEAMS[team].into(), t_ms - ago));
-                    input.teams.extend(teams);
-                    input
-                        .events
-                        .push((subject, fact(account, event, g, t_ms - ago, &mut input.groups)));
-                }
-                Say::AssertAnonymous { account, values, entered, ago } => {
-                    let subject = anonymous(account, values, &mut input);
-                    input.assertions.push(AssertionFact {
-                        account_id: ACCOUNTS[account].into(),
-                        segment_id: ASSERTED[1].into(),
-                        stamp: stamp(ago, 0),
-                        subject,
-                        entered,
-                    });
-                }
-                Say::Team { who, team } => {
-                    let known = known(who, t_ms, None);
-                    input.known.push(Known { team: Some(TEAMS[team].into()), ..known });
-                }
-                Say::Assert { who, segment, entered, ago, key } => {
-                    input.known.push(known(who, t_ms - ago, None));
-                    input.assertions.push(AssertionFact {
-                        account_id: ACCOUNTS[who.0].into(),
-                        segment_id: ASSERTED[segment].into(),
-                        stamp: stamp(ago, key),
-                        subject: subject(who),
-                        entered,
-                    });
-                }
-                Say::Merge { account, pair: (a, b), linked, ago, key } => {
-                    let (a, b) = ((account, a), (account, b));
-                    let at = t_ms - ago;
-                    input.known.extend([known(a, at, None), known(b, at, Some(a))]);
-                    let (a, b) = (subject(a), subject(b));
-                    let stamp = stamp(ago, key);
-                    input.merges.push(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
-                }
-                Say::Mention { who } => input.known.push(known(who, t_ms, None)),
-                Say::Erase { who, ago } => {
-                    input.known.push(known(who, t_ms - ago, None));
-                    input.erasures.push((subject(who), t_ms - ago));
-                }
-                Say::Definitions(which) => input.definitions = Some(definitions(which)),
-                Say::Linking(which) => input.linking = Some(linking(which)),
-            }
+            self.say(say.clone(), &mut input);
         }
         input
+    }
+
+    fn say(&mut self, say: Say, input: &mut TickInput) {
+        let t_ms = input.t_ms;
+        self.ordinal += 1;
+        let ordinal = self.ordinal;
+        let stamp = |ago: Millis, key: u8| {
+            let key = format!("k{key}").into();
+            Stamp { occurred_at_ms: t_ms - ago, key, ordinal }
+        };
+        match say {
+            Say::Event { who, event, group: g, ago } => {
+                input.known.push(known(who, t_ms - ago, None));
+                let fact = fact(who.0, event, g, t_ms - ago, &mut input.groups);
+                input.events.push((subject(who), fact));
+            }
+            Say::Attribute { who, name, value, ago, key } => {
+                input.known.push(known(who, t_ms - ago, None));
+                let identifies = name < 2;
+                input.namings.extend(
+                    value.filter(|_| identifies).map(|value| naming(who, value, t_ms - ago)),
+                );
+                input.attributes.push(AttributeFact {
+                    name: ATTRIBUTES[name].into(),
+                    stamp: stamp(ago, key),
+                    subject: subject(who),
+                    value: value.map(|value| Arc::new(AttributeValue::new(value.into()))),
+                    identifier: value.filter(|_| identifies).map(|value| identifier(who.0, value)),
+                });
+            }
+            Say::Further { who, value } => {
+                input.known.push(known(who, t_ms, None));
+                let identifier = identifier(who.0, value);
+                input.identifiers.push((subject(who), identifier, t_ms));
+                input.namings.push(naming(who, value, t_ms));
+            }
+            Say::Anonymous { account, values, event, group: g, ago, team } => {
+                let subject = anonymous(account, values, input);
+                let teams = team.map(|team| (subject, TEAMS[team].into(), t_ms - ago));
+                input.teams.extend(teams);
+                input
+                    .events
+                    .push((subject, fact(account, event, g, t_ms - ago, &mut input.groups)));
+            }
+            Say::AssertAnonymous { account, values, entered, ago } => {
+                let subject = anonymous(account, values, input);
+                input.assertions.push(AssertionFact {
+                    account_id: ACCOUNTS[account].into(),
+                    segment_id: ASSERTED[1].into(),
+                    stamp: stamp(ago, 0),
+                    subject,
+                    entered,
+                });
+            }
+            Say::Team { who, team } => {
+                let known = known(who, t_ms, None);
+                input.known.push(Known { team: Some(TEAMS[team].into()), ..known });
+            }
+            Say::Assert { who, segment, entered, ago, key } => {
+                input.known.push(known(who, t_ms - ago, None));
+                input.assertions.push(AssertionFact {
+                    account_id: ACCOUNTS[who.0].into(),
+                    segment_id: ASSERTED[segment].into(),
+                    stamp: stamp(ago, key),
+                    subject: subject(who),
+                    entered,
+                });
+            }
+            Say::Merge { account, pair: (a, b), linked, ago, key } => {
+                let (a, b) = ((account, a), (account, b));
+                let at = t_ms - ago;
+                input.known.extend([known(a, at, None), known(b, at, Some(a))]);
+                let (a, b) = (subject(a), subject(b));
+                let stamp = stamp(ago, key);
+                input.merges.push(MergeFact { pair: (a.min(b), a.max(b)), linked, stamp });
+            }
+            Say::Mention { who } => input.known.push(known(who, t_ms, None)),
+            Say::Erase { who, ago } => {
+                input.known.push(known(who, t_ms - ago, None));
+                input.erasures.push((subject(who), t_ms - ago));
+            }
+            Say::Definitions(which) => input.definitions = Some(definitions(which)),
+            Say::Linking(which) => input.linking = Some(linking(which)),
+            Say::Backfilled(say) => {
+                let (known, events) = (input.known.len(), input.events.len());
+                let assertions = input.assertions.len();
+                self.say(*say, input);
+                let known = input.known[known..].iter().map(|known| known.subject);
+                let events = input.events[events..].iter().map(|(subject, _)| *subject);
+                let asserted = input.assertions[assertions..].iter().map(|one| one.subject);
+                input.backfilled.extend(known.chain(events).chain(asserted));
+            }
+        }
     }
 }
 
@@ -393,6 +407,13 @@ fn ago() -> impl Strategy<Value = Millis> {
 }
 
 fn say() -> impl Strategy<Value = Say> {
+    prop_oneof![
+        7 => said(),
+        1 => said().prop_map(|say| Say::Backfilled(Box::new(say))),
+    ]
+}
+
+fn said() -> impl Strategy<Value = Say> {
     let value = prop_oneof![4 => (0..4u8).prop_map(Some), 1 => Just(None)];
     let stamp = || (prop_oneof![3 => Just(0), 1 => 0..40i64], 0..3u8);
     prop_oneof![

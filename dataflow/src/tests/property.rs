@@ -72,17 +72,20 @@ fn histories_reach_every_cause() {
     let reached =
         |view, causes: &[Cause]| causes.iter().all(|cause| seen.contains(&(view, *cause)));
     use Cause::*;
-    assert!(reached("identity", &[Erase, Unmerge, Merge, LateEvent, Event]), "{seen:?}");
-    assert!(reached("customer", &[Erase, Unmerge, Merge, LateEvent, Event]), "{seen:?}");
-    assert!(reached("seen", &[Erase, Unmerge, Merge, LateEvent, Event]), "{seen:?}");
+    assert!(reached("identity", &[Erase, Unmerge, Merge, Backfill, LateEvent, Event]), "{seen:?}");
+    assert!(reached("customer", &[Erase, Unmerge, Merge, Backfill, LateEvent, Event]), "{seen:?}");
+    assert!(reached("seen", &[Erase, Unmerge, Merge, Backfill, LateEvent, Event]), "{seen:?}");
     assert!(
-        reached("segment", &[Erase, Unmerge, Merge, Definition, Time, LateEvent, Event]),
+        reached("segment", &[Erase, Unmerge, Merge, Definition, Time, Backfill, LateEvent, Event]),
         "{seen:?}"
     );
     assert!(reached("forgotten", &[Erase]), "{seen:?}");
     assert!(reached("holders", &[Unmerge, Merge, Definition, Event]), "{seen:?}");
     assert!(reached("members", &[Unmerge, Merge]), "{seen:?}");
-    assert!(reached("metric", &[Erase, Unmerge, Merge, Definition, LateEvent, Event]), "{seen:?}");
+    assert!(
+        reached("metric", &[Erase, Unmerge, Merge, Definition, Backfill, LateEvent, Event]),
+        "{seen:?}"
+    );
 }
 
 fn kind(change: &Change) -> (&'static str, Cause) {

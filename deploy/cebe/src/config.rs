@@ -60,6 +60,8 @@ pub struct Engine {
     pub tick_min_ms: i64,
     /// The most records in one tick.
     pub tick_records_max: i64,
+    /// The most records of backfills in one tick; live events decide how many fewer it is.
+    pub tick_backfill_records_max: i64,
     /// The longest time between two snapshots while events come in.
     pub snapshot_every_ms: i64,
     /// How long a starting engine listens for a running one.
@@ -124,6 +126,7 @@ impl Default for Engine {
             snapshot_dir: String::new(),
             tick_min_ms: 20,
             tick_records_max: 20_000,
+            tick_backfill_records_max: 5_000,
             snapshot_every_ms: 10_000,
             claim_wait_ms: 2_000,
         }
@@ -183,6 +186,12 @@ impl Config {
         }
         if self.engine.tick_records_max < 1 {
             bail!("engine.tick_records_max is {}: give at least 1", self.engine.tick_records_max);
+        }
+        if self.engine.tick_backfill_records_max < 1 {
+            bail!(
+                "engine.tick_backfill_records_max is {}: give at least 1",
+                self.engine.tick_backfill_records_max
+            );
         }
         let Engine { tick_min_ms, snapshot_every_ms, claim_wait_ms, .. } = self.engine;
         if tick_min_ms < 0 || snapshot_every_ms < 0 || claim_wait_ms < 0 {
@@ -245,6 +254,11 @@ impl Config {
             "" => Path::new(&self.engine.data_dir).join("snapshots"),
             other => other.into(),
         }
+    }
+
+    /// Where jobs of backfills keep what they have asked for.
+    pub fn backfill_dir(&self) -> PathBuf {
+        Path::new(&self.engine.data_dir).join("backfill")
     }
 
     /// As TOML, for people to read.

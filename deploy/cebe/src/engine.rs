@@ -15,6 +15,7 @@ use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::kafka::source::{Limits, Source, SourceOptions};
 use cebe_connectors::kafka::topics;
 use cebe_connectors::key_index::disk::DiskKeyIndex;
+use cebe_connectors::loader::LoaderStatus;
 use cebe_connectors::out::numbered::{Numbered, number};
 use cebe_connectors::out::publisher::{Publisher, PublisherOptions};
 use cebe_connectors::snapshot::{Keeper, KeptTick, Manifest, Sizes, Store};
@@ -23,8 +24,12 @@ use cebe_schemas::change::{Change, Membership, Moment, TickOutput};
 use cebe_schemas::row::Row;
 use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
+use tokio::sync::watch;
 
+mod budget;
 mod replay;
+
+use budget::{Budget, Published};
 
 use crate::command::now_ms;
 use crate::config::Config;
@@ -121,16 +126,26 @@ impl Engine {
         })
     }
 
-    /// Binds and publishes until `stop`; in between, `clerk` answers inquiries.
-    pub fn run(&mut self, clerk: &mut Clerk, stop: &AtomicBool) -> anyhow::Result<()> {
+    /// Binds and publishes until `stop`; in between, `clerk` answers inquiries. `loader` tells how much
+    /// room there is for backfills.
+    pub fn run(
+        &mut self,
+        clerk: &mut Clerk,
+        loader: &watch::Receiver<LoaderStatus>,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<()> {
         let limits =
             Limits { records: self.config.engine.tick_records_max as usize, bytes: TICK_BYTES_MAX };
         let tick_min = Duration::from_millis(self.config.engine.tick_min_ms as u64);
         let mut last = Instant::now();
+        let most = self.config.engine.tick_backfill_records_max as usize;
+        let mut budget = Budget::new(most, last);
         clerk.open();
         self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
             clerk.serve(&self.adapter, &mut self.dataflow)?;
+            budget.loaded(loader.borrow().complete_through_ms, now_ms());
+            self.source.allow_backfill(budget.records(now_ms()));
             self.source.fill(if clerk.is_busy() { Duration::ZERO } else { self.wait() })?;
             while let Some(left) = tick_min.checked_sub(last.elapsed()) {
                 std::thread::sleep(left);
@@ -157,6 +172,12 @@ impl Engine {
             kept.publish(&binding, tick.records);
             self.adapter.commit()?;
             self.keeping.keep(kept, self.log.place(), &self.adapter);
+            let published = Published {
+                t_ms: binding.t_ms,
+                backfilled: self.source.backfilled(&binding),
+                took: last.elapsed(),
+            };
+            budget.published(published, Instant::now(), now_ms());
             if self.changes_what_waits(&binding) {
                 self.history.follow(&self.adapter);
             }
@@ -165,6 +186,8 @@ impl Engine {
             metrics::gauge!("cebe_definitions_waiting").set(waiting as f64);
             metrics::gauge!("cebe_binding_number").set(binding.number as f64);
             metrics::gauge!("cebe_records_waiting").set(self.source.buffered().records as f64);
+            let waiting = self.source.backfill_buffered().records;
+            metrics::gauge!("cebe_backfill_records_waiting").set(waiting as f64);
         }
         self.keeping.seal(self.log.place(), &self.adapter);
         tracing::info!(bindings = self.log.chain().head().number, "engine stops");

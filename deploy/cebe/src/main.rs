@@ -1,5 +1,6 @@
 //! `cebe`: the engine, its migrations and its operators' commands, in one binary.
 
+mod backfills;
 mod client;
 mod command;
 mod config;
@@ -58,6 +59,8 @@ enum Command {
     #[command(subcommand)]
     Settings(command::settings::Command),
     Replay(command::replay::Args),
+    #[command(subcommand)]
+    Backfill(command::backfill::Backfill),
     /// Read and check event schemas.
     #[command(subcommand)]
     Schema(command::schema::Schema),
@@ -107,6 +110,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Metric(metric) => command::metric::run(&config, metric),
         Command::Settings(settings) => command::settings::run(&config, settings),
         Command::Replay(args) => command::replay::run(config, args),
+        Command::Backfill(backfill) => command::backfill::run(&config, backfill),
         Command::Schema(schema) => command::schema::run(&config, schema),
         Command::Eval(args) => command::eval::run(&config, &args),
         Command::Explain(args) => command::explain::run(&config, &args),

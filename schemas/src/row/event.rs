@@ -38,6 +38,8 @@ pub struct EventRow {
     pub facts: String,
     /// The part of it that an erasure leaves.
     pub lasting_facts: String,
+    /// The backfill that it came with; "" if it came live.
+    pub backfill_job: Arc<str>,
     /// Where it was read.
     pub topic: Arc<str>,
     /// Where it was read.
@@ -68,6 +70,9 @@ impl EventRow {
         row.texts("identifier_tokens", &self.identifier_tokens);
         row.text("facts", &self.facts);
         row.text("lasting_facts", &self.lasting_facts);
+        if !self.backfill_job.is_empty() {
+            row.text("backfill_job", &self.backfill_job);
+        }
         row.text("topic", &self.topic);
         row.value("partition", &self.partition);
         row.value("offset", &self.offset);

@@ -3,6 +3,7 @@
 //! A row is one JSON object (`JSONEachRow`), so that the loader only pumps bytes. The key of a
 //! landing table is the view's key with `logical_time` and `seq`.
 
+mod backfill;
 mod customer;
 mod definition;
 mod erasure;
@@ -22,6 +23,7 @@ mod segment;
 mod tests;
 mod turn;
 
+pub use backfill::BackfillRow;
 pub use customer::CustomerRow;
 pub use definition::DefinitionRow;
 pub use erasure::ErasureRow;
@@ -69,6 +71,8 @@ pub enum Row {
     Ledger(LedgerRow),
     /// An hour of a source.
     Reconciliation(ReconciliationRow),
+    /// A backfill.
+    Backfill(BackfillRow),
 }
 
 impl Row {
@@ -87,6 +91,7 @@ impl Row {
             Row::Rejected(_) => View::Rejected,
             Row::Ledger(_) => View::Ledger,
             Row::Reconciliation(_) => View::Reconciliation,
+            Row::Backfill(_) => View::Backfills,
         }
     }
 
@@ -105,6 +110,7 @@ impl Row {
             Row::Rejected(row) => row.logical_time,
             Row::Ledger(row) => row.logical_time,
             Row::Reconciliation(row) => row.logical_time,
+            Row::Backfill(row) => row.logical_time,
         }
     }
 
@@ -124,6 +130,7 @@ impl Row {
             Row::Rejected(row) => row.write(seq, &mut object),
             Row::Ledger(row) => row.write(seq, &mut object),
             Row::Reconciliation(row) => row.write(seq, &mut object),
+            Row::Backfill(row) => row.write(seq, &mut object),
         }
         object.end();
     }

@@ -58,7 +58,8 @@ impl Row {
             | View::Definitions
             | View::Rejected
             | View::Ledger
-            | View::Reconciliation => Err(RowError::NoState { view }),
+            | View::Reconciliation
+            | View::Backfills => Err(RowError::NoState { view }),
         }
     }
 }

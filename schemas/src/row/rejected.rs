@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::object::Object;
 use crate::time::Millis;
 
@@ -24,6 +26,8 @@ pub struct RejectedRow {
     pub message: String,
     /// The record, masked; for `malformed_json` and `oversized` its size and keyed hash.
     pub payload: String,
+    /// The backfill that it came with; "" if it came live.
+    pub backfill_job: Arc<str>,
     /// Its arrival.
     pub received_at: Millis,
     /// The logical time that took it in.
@@ -45,6 +49,9 @@ impl RejectedRow {
         row.text("pointer", &self.pointer);
         row.text("message", &self.message);
         row.text("payload", &self.payload);
+        if !self.backfill_job.is_empty() {
+            row.text("backfill_job", &self.backfill_job);
+        }
         row.time("received_at", self.received_at);
         row.time("logical_time", self.logical_time);
         row.value("ordinal", &self.ordinal);

@@ -32,7 +32,8 @@ impl Row {
             | Row::Definition(_)
             | Row::Rejected(_)
             | Row::Ledger(_)
-            | Row::Reconciliation(_) => false,
+            | Row::Reconciliation(_)
+            | Row::Backfill(_) => false,
         }
     }
 
@@ -115,7 +116,8 @@ impl Row {
             | Row::Definition(_)
             | Row::Rejected(_)
             | Row::Ledger(_)
-            | Row::Reconciliation(_) => return self,
+            | Row::Reconciliation(_)
+            | Row::Backfill(_) => return self,
         };
         (*cause, *time) = (Cause::Definition, t_ms);
         self

@@ -3,6 +3,7 @@
 //! One pair of services serves all cases, one after the other; each has accounts of its own, and
 //! the ledger has to add up over all of them. Takes the arguments of any Rust test.
 
+mod backfill;
 mod cases;
 mod define;
 mod desk;
@@ -19,9 +20,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 22] = [
+const CASES: [(&str, Case); 23] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
+    ("ac3_backfill_beside_live", backfill::ac3_backfill_beside_live),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
     ("err2_flag_off", cases::err2_flag_off),
     ("skipped_events_are_replayed", replay::skipped_events_are_replayed),

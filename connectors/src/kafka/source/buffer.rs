@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::binding::Range;
 
 /// One record of a source topic or of the control topic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Where it was read.
     pub topic: Arc<str>,
@@ -21,6 +21,9 @@ pub struct Record {
     pub created_ms: Millis,
     /// Its value; empty if it has none.
     pub payload: Vec<u8>,
+    /// The backfill that published it; "" if none did.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub job: Arc<str>,
 }
 
 /// Records of one partition in order of offset.
@@ -82,7 +85,13 @@ impl PartitionBuffer {
     }
 
     /// Adds the next record; one that was read before is dropped, and false is returned.
-    pub(super) fn push(&mut self, offset: i64, created_ms: Millis, payload: &[u8]) -> bool {
+    pub(super) fn push(
+        &mut self,
+        offset: i64,
+        created_ms: Millis,
+        payload: &[u8],
+        job: &Arc<str>,
+    ) -> bool {
         if offset < self.next_offset() {
             return false;
         }
@@ -93,6 +102,7 @@ impl PartitionBuffer {
             offset,
             created_ms,
             payload: payload.to_vec(),
+            job: job.clone(),
         });
         true
     }
@@ -139,9 +149,13 @@ mod tests {
     fn buffer(start: i64, offsets: &[i64]) -> PartitionBuffer {
         let mut buffer = PartitionBuffer::new("t".into(), 3, start);
         for offset in offsets {
-            assert!(buffer.push(*offset, 0, b"12345"));
+            assert!(push(&mut buffer, *offset, 0, b"12345"));
         }
         buffer
+    }
+
+    fn push(buffer: &mut PartitionBuffer, offset: i64, created_ms: Millis, payload: &[u8]) -> bool {
+        buffer.push(offset, created_ms, payload, &Arc::default())
     }
 
     fn range(from: i64, to: i64, records: u64) -> Range {
@@ -172,7 +186,7 @@ mod tests {
     fn waits_for_the_last_record_and_refuses_another_count() {
         let mut buffer = buffer(2, &[4, 5]);
         assert_eq!(buffer.take(&range(2, 10, 3)), Taken::NotYet);
-        assert!(buffer.push(9, 0, b""));
+        assert!(push(&mut buffer, 9, 0, b""));
         assert_eq!(buffer.take(&range(2, 10, 4)), Taken::Different { found: 3 });
         assert_eq!(buffer.take(&range(2, 9, 2)), Taken::Different { found: 2 }, "8 is gone");
         assert!(matches!(buffer.take(&range(2, 10, 3)), Taken::Records(_)));
@@ -183,7 +197,7 @@ mod tests {
         let mut buffer = buffer(2, &[]);
         buffer.skip_to(5);
         assert_eq!((buffer.next_offset(), buffer.bound_to()), (5, 2));
-        assert!(!buffer.push(4, 0, b"") && buffer.push(5, 0, b""));
+        assert!(!push(&mut buffer, 4, 0, b"") && push(&mut buffer, 5, 0, b""));
         let offered = buffer.offer(10, 100).unwrap();
         assert_eq!(offered, range(2, 6, 1));
         assert!(matches!(buffer.take(&offered), Taken::Records(records) if records.len() == 1));
@@ -193,7 +207,7 @@ mod tests {
     fn drops_what_was_read_before() {
         let mut buffer = buffer(2, &[4, 5]);
         for offset in [1, 4, 5] {
-            assert!(!buffer.push(offset, 0, b""));
+            assert!(!push(&mut buffer, offset, 0, b""));
         }
         assert_eq!((buffer.len(), buffer.next_offset()), (2, 6));
     }

@@ -1,27 +1,156 @@
-//! How the source's consumer is kept reading: assignment, pauses, errors.
+//! A consumer and the partitions that it reads: assignment, pauses, errors.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::buffer::PartitionBuffer;
-use super::discovery::Discovery;
-use super::{Limits, Lost, Source, SourceError};
-use crate::kafka::ClientError;
-use crate::kafka::client::with_retries;
+use super::buffer::{PartitionBuffer, Record, Taken};
+use super::{Buffered, Limits, Lost, Place, SourceError};
+use crate::binding::Range;
+use crate::kafka::client::{ClientError, Consumer, JOB_HEADER, KafkaOptions, Quiet, with_retries};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A partition from which nothing comes is examined this often.
+const EXAMINE: Duration = Duration::from_secs(5);
+/// The id of a job is no longer than this; a longer one is none.
+const JOB_BYTES_MAX: usize = 64;
 
-impl Source {
+/// How much the client fetches ahead.
+#[derive(Clone, Copy)]
+pub(super) struct Queue {
+    pub messages: &'static str,
+    pub kbytes: &'static str,
+}
+
+/// Reads some partitions.
+pub(super) struct Reading {
+    consumer: Arc<Consumer>,
+    limits: Limits,
+    topics: HashSet<Arc<str>>,
+    partitions: BTreeMap<Place, PartitionBuffer>,
+    buffered: Buffered,
+    /// All partitions but this one wait at the broker.
+    paused_for: Option<Place>,
+    /// The job of the last record that had one: mostly that of the next.
+    job: Arc<str>,
+    complaints: Quiet,
+}
+
+impl Reading {
+    pub(super) fn open(
+        kafka: &KafkaOptions,
+        queue: Queue,
+        limits: Limits,
+    ) -> Result<Reading, SourceError> {
+        let consumer = kafka.consumer(&[
+            ("queued.min.messages", queue.messages),
+            ("queued.max.messages.kbytes", queue.kbytes),
+        ])?;
+        // Without knowing the leaders first, the client looks for them only once a second.
+        with_retries(|| {
+            let action = ClientError::on("list the topics");
+            consumer.fetch_metadata(None, TIMEOUT).map_err(action)
+        })?;
+        Ok(Reading {
+            consumer: Arc::new(consumer),
+            limits,
+            topics: HashSet::new(),
+            partitions: BTreeMap::new(),
+            buffered: Buffered { records: 0, bytes: 0 },
+            paused_for: None,
+            job: Arc::default(),
+            complaints: Quiet::default(),
+        })
+    }
+
+    pub(super) fn consumer(&self) -> &Arc<Consumer> {
+        &self.consumer
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.partitions.keys()
+    }
+
+    pub(super) fn buffer(&self, place: &Place) -> Option<&PartitionBuffer> {
+        self.partitions.get(place)
+    }
+
+    /// Partitions of which records can be bound.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &PartitionBuffer> {
+        self.partitions.values().filter(|buffer| buffer.len() > 0)
+    }
+
+    pub(super) fn buffered(&self) -> Buffered {
+        self.buffered
+    }
+
+    /// Reads for at most `timeout`, and returns as soon as something has come.
+    pub(super) fn fill(&mut self, timeout: Duration) -> Result<(), SourceError> {
+        self.resume()?;
+        let mut wait = timeout;
+        while !self.is_full() {
+            if !self.poll(wait)? {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    /// The records of `range`. Waits until they are there.
+    pub(super) fn take(&mut self, range: &Range) -> Result<Vec<Record>, SourceError> {
+        let place = (range.topic.clone(), range.partition);
+        if self.paused_for.as_ref().is_some_and(|other| *other != place) {
+            self.resume_all()?;
+        }
+        let mut moved = Instant::now();
+        loop {
+            let Some(buffer) = self.partitions.get_mut(&place) else {
+                return Err(SourceError::Different { range: range.clone(), found: 0 });
+            };
+            let next_offset = buffer.next_offset();
+            match buffer.take(range) {
+                Taken::Records(records) => {
+                    self.buffered.records -= records.len();
+                    self.buffered.bytes -= records.iter().map(|r| r.payload.len()).sum::<usize>();
+                    return Ok(records);
+                }
+                Taken::Different { found } => {
+                    return Err(SourceError::Different { range: range.clone(), found });
+                }
+                Taken::NotYet => {}
+            }
+            if self.is_full() && self.paused_for.is_none() {
+                self.pause_all_but(&place)?;
+            }
+            self.poll(Duration::from_millis(100))?;
+            let came = self.partitions.get(&place).is_some_and(|b| b.next_offset() > next_offset);
+            if came {
+                moved = Instant::now();
+            } else if moved.elapsed() > EXAMINE {
+                self.examine(&place, range.to)?;
+                tracing::warn!(
+                    topic = &*place.0,
+                    partition = place.1,
+                    offset = next_offset,
+                    "waiting for records that were bound"
+                );
+                moved = Instant::now();
+            }
+        }
+    }
+
     /// Takes in at most one record; false if nothing came.
-    pub(super) fn poll(&mut self, timeout: Duration) -> Result<bool, SourceError> {
+    fn poll(&mut self, timeout: Duration) -> Result<bool, SourceError> {
         let error = match self.consumer.poll(timeout) {
             None => return Ok(false),
             Some(Ok(message)) => {
+                let job = job(&message, &self.job);
                 let payload = message.payload().unwrap_or_default();
                 if let Some(topic) = self.topics.get(message.topic())
                     && let Some(buffer) =
@@ -30,11 +159,13 @@ impl Source {
                         message.offset(),
                         message.timestamp().to_millis().unwrap_or(-1),
                         payload,
+                        &job,
                     )
                 {
                     self.buffered.records += 1;
                     self.buffered.bytes += payload.len();
                 }
+                self.job = job;
                 return Ok(true);
             }
             Some(Err(error)) => error,
@@ -64,7 +195,7 @@ impl Source {
 
     /// Fails if the partition does not reach from what comes next to `needed`, which was there
     /// before. An unreachable broker is no answer.
-    pub(super) fn examine(&self, place: &(Arc<str>, i32), needed: i64) -> Result<(), SourceError> {
+    fn examine(&self, place: &Place, needed: i64) -> Result<(), SourceError> {
         let Some(buffer) = self.partitions.get(place) else { return Ok(()) };
         let (topic, partition) = (place.0.clone(), place.1);
         let from = buffer.next_offset();
@@ -83,8 +214,8 @@ impl Source {
         }
     }
 
-    /// Finds out what was deleted before it was read.
-    pub(super) fn miss(&mut self) -> Result<(), SourceError> {
+    /// What was deleted before it was read; given up if that is accepted.
+    pub(super) fn miss(&mut self, is_accepted: bool) -> Result<Vec<Lost>, SourceError> {
         let mut lost = Vec::new();
         for ((topic, partition), buffer) in &mut self.partitions {
             let from = buffer.next_offset();
@@ -99,33 +230,22 @@ impl Source {
             }
             if to > from {
                 let gone = Lost { topic: topic.clone(), partition: *partition, from, to };
-                if self.options.accept_loss {
+                if is_accepted {
                     tracing::error!(%gone, "records are lost: they were deleted before they were read");
                     buffer.skip_to(to);
                 }
                 lost.push(gone);
             }
         }
-        match lost.is_empty() {
-            true => Ok(()),
-            false if self.options.accept_loss => self.assign_again(),
-            false => Err(SourceError::Lost(lost)),
+        if is_accepted && !lost.is_empty() {
+            self.assign_again()?;
         }
+        Ok(lost)
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        let Limits { records, bytes } = self.options.buffer;
+    fn is_full(&self) -> bool {
+        let Limits { records, bytes } = self.limits;
         self.buffered.records >= records || self.buffered.bytes >= bytes
-    }
-
-    pub(super) fn assign_found(&mut self) -> Result<(), SourceError> {
-        let found = self.discovery.as_ref().map(Discovery::found).unwrap_or_default();
-        let found: Vec<_> =
-            found.into_iter().map(|each| (each.topic, each.partition, each.start)).collect();
-        for (topic, partition, offset) in &found {
-            tracing::info!(topic = &**topic, partition, offset, "reading a new partition");
-        }
-        self.assign(found)
     }
 
     pub(super) fn assign(&mut self, places: Vec<(Arc<str>, i32, i64)>) -> Result<(), SourceError> {
@@ -158,29 +278,41 @@ impl Source {
     }
 
     /// Makes room for the partition that is waited for: the others wait at the broker.
-    pub(super) fn pause_all_but(&mut self, place: &(Arc<str>, i32)) -> Result<(), SourceError> {
-        let others = self.places(|each| each != place);
+    fn pause_all_but(&mut self, place: &Place) -> Result<(), SourceError> {
+        let others = self.list(|each| each != place);
         self.paused_for = Some(place.clone());
         Ok(self.consumer.pause(&others).map_err(ClientError::on("pause partitions"))?)
     }
 
-    pub(super) fn resume(&mut self) -> Result<(), SourceError> {
-        let half = self.buffered.records < self.options.buffer.records / 2
-            && self.buffered.bytes < self.options.buffer.bytes / 2;
+    fn resume(&mut self) -> Result<(), SourceError> {
+        let half = self.buffered.records < self.limits.records / 2
+            && self.buffered.bytes < self.limits.bytes / 2;
         if self.paused_for.is_some() && half { self.resume_all() } else { Ok(()) }
     }
 
-    pub(super) fn resume_all(&mut self) -> Result<(), SourceError> {
+    fn resume_all(&mut self) -> Result<(), SourceError> {
         self.paused_for = None;
-        let all = self.places(|_| true);
+        let all = self.list(|_| true);
         Ok(self.consumer.resume(&all).map_err(ClientError::on("resume partitions"))?)
     }
 
-    fn places(&self, which: impl Fn(&(Arc<str>, i32)) -> bool) -> TopicPartitionList {
+    fn list(&self, which: impl Fn(&Place) -> bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for place in self.partitions.keys().filter(|place| which(place)) {
             list.add_partition(&place.0, place.1);
         }
         list
+    }
+}
+
+/// The job that published a record, by its header; "" if none says so.
+fn job(message: &BorrowedMessage<'_>, last: &Arc<str>) -> Arc<str> {
+    let headers = message.headers();
+    let named = headers.and_then(|headers| headers.iter().find(|header| header.key == JOB_HEADER));
+    let named = named.and_then(|header| std::str::from_utf8(header.value?).ok());
+    match named.filter(|named| named.len() <= JOB_BYTES_MAX) {
+        Some(named) if *named == **last => last.clone(),
+        Some(named) => named.into(),
+        None => Arc::default(),
     }
 }

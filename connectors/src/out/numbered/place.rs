@@ -77,6 +77,7 @@ pub(super) fn with_key<R>(row: &Row, with: impl FnOnce(&[&str], u64) -> R) -> R 
         Row::Definition(r) => with(&[&r.account_id, r.kind, &r.id], 0),
         Row::Rejected(r) => with(&[&r.account_id, &r.topic, &r.partition.to_string()], r.ordinal),
         Row::Ledger(r) => with(&[&r.topic, &r.partition.to_string()], 0),
+        Row::Backfill(r) => with(&[&r.source_module, &r.job], 0),
         Row::Reconciliation(r) => with(&[&r.source_module, &format_rfc3339(r.hour)], 0),
     }
 }

@@ -53,6 +53,8 @@ pub struct Context {
     pub spoken_of: HashSet<Subject>,
     /// Customers that are erased.
     pub erased: HashSet<Subject>,
+    /// Customers, and aliases, that events of a backfill are about or name.
+    pub backfilled: HashSet<Subject>,
     /// Customers, and aliases, with an event that happened long before it arrived.
     pub late: HashSet<Subject>,
 }
@@ -63,6 +65,7 @@ impl Context {
         self.plan.is_some()
             || self.is_restoring
             || self.linking.is_some()
+            || !self.backfilled.is_empty()
             || !self.late.is_empty()
             || !self.erased.is_empty()
     }
@@ -73,7 +76,9 @@ impl Context {
         let any_of = |set: &HashSet<Subject>| {
             !set.is_empty() && subjects.clone().any(|subject| set.contains(subject))
         };
-        if any_of(&self.late) {
+        if any_of(&self.backfilled) {
+            Cause::Backfill
+        } else if any_of(&self.late) {
             Cause::LateEvent
         } else if self.linking.is_some() && !any_of(&self.spoken_of) {
             Cause::Definition

@@ -1,5 +1,6 @@
 //! One file a subcommand, and what several of them need.
 
+pub mod backfill;
 mod control;
 mod definition;
 pub mod eval;
@@ -19,9 +20,10 @@ pub mod source;
 pub mod verify;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
+pub use cebe_connectors::clock::now_ms;
 use cebe_connectors::kafka::topics;
 
 use crate::config::Config;
@@ -33,9 +35,4 @@ pub const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
 fn topic_list(config: &Config) -> anyhow::Result<BTreeSet<String>> {
     topics::list_sources(&config.kafka_options(), KAFKA_PATIENCE)
         .context("sources cannot be listed")
-}
-
-/// The wall clock.
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use cebe_connectors::adapter::AdaptError;
 use cebe_connectors::key_index::KeyIndexError;
-use cebe_connectors::loader::{self, Loader, LoaderConfig};
+use cebe_connectors::loader::{self, Loader, LoaderConfig, LoaderStatus};
 use cebe_connectors::rebuild::RebuildError;
 use cebe_connectors::snapshot::{ReadError, StoreError};
 use cebe_query::desk::{Desk, Inquiries};
@@ -99,12 +99,15 @@ impl Parts {
             config.clickhouse_client(),
             &config.clickhouse.database,
         );
+        crate::backfills::watch(config.kafka_options())?;
         let loader = loader::run(loader, stopping)?;
+        let loaded = loader.status();
         let stop = Arc::new(AtomicBool::new(false));
         let (config, stopped, health) = (config.clone(), stop.clone(), health.clone());
         let accept_loss = args.accept_loss;
         let engine = std::thread::Builder::new().name("cebe-engine".into()).spawn(move || {
-            keep_running(&config, accept_loss, Clerk::new(inquiries), &stopped, &health)
+            let clerk = Clerk::new(inquiries);
+            keep_running(&config, accept_loss, clerk, &loaded, &stopped, &health)
         })?;
         Ok(Parts { stop, engine, loader })
     }
@@ -135,13 +138,14 @@ fn keep_running(
     config: &Config,
     accept_loss: bool,
     mut clerk: Clerk,
+    loaded: &watch::Receiver<LoaderStatus>,
     stop: &AtomicBool,
     health: &Health,
 ) -> anyhow::Result<()> {
     let mut pause = PAUSE;
     loop {
         let began = Instant::now();
-        let outcome = run_engine(config, accept_loss, &mut clerk, stop, health);
+        let outcome = run_engine(config, accept_loss, &mut clerk, loaded, stop, health);
         let error = match outcome {
             Err(error) if is_of_the_disk(&error) => error,
             outcome => return outcome,
@@ -165,6 +169,7 @@ fn run_engine(
     config: &Config,
     accept_loss: bool,
     clerk: &mut Clerk,
+    loaded: &watch::Receiver<LoaderStatus>,
     stop: &AtomicBool,
     health: &Health,
 ) -> anyhow::Result<()> {
@@ -175,7 +180,7 @@ fn run_engine(
     health.set("engine", Err("replaying".into()));
     engine.replay(stop)?;
     health.set("engine", Ok(()));
-    engine.run(clerk, stop)
+    engine.run(clerk, loaded, stop)
 }
 
 /// Whether the key index or the snapshots cannot be read or written.

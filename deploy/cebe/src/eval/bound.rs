@@ -48,6 +48,8 @@ struct Line {
     /// Instead of `payload`, where that is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    job: Arc<str>,
 }
 
 /// Appends one binding and its records.
@@ -60,12 +62,12 @@ pub fn write(out: &mut impl Write, binding: &Binding, records: Vec<Record>) -> a
     };
     serde_json::to_writer(&mut *out, &Head { bound })?;
     out.write_all(b"\n")?;
-    for Record { topic, partition, offset, created_ms, payload } in records {
+    for Record { topic, partition, offset, created_ms, payload, job } in records {
         let (payload, payload_base64) = match String::from_utf8(payload) {
             Ok(text) => (Some(text), None),
             Err(error) => (None, Some(STANDARD.encode(error.as_bytes()))),
         };
-        let line = Line { topic, partition, offset, created_ms, payload, payload_base64 };
+        let line = Line { topic, partition, offset, created_ms, payload, payload_base64, job };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }
@@ -123,14 +125,14 @@ impl<R: BufRead> BoundLines<R> {
             let Some(line) = self.line()? else {
                 bail!("{}: ends within binding {}: export it again", self.name, bound.number);
             };
-            let Line { topic, partition, offset, created_ms, payload, payload_base64 } =
+            let Line { topic, partition, offset, created_ms, payload, payload_base64, job } =
                 self.parse(&line)?;
             let payload = match (payload, payload_base64) {
                 (Some(text), None) => text.into_bytes(),
                 (None, Some(text)) => STANDARD.decode(text).with_context(|| self.place())?,
                 _ => bail!("{}: needs either payload or payload_base64", self.place()),
             };
-            records.push(Record { topic, partition, offset, created_ms, payload });
+            records.push(Record { topic, partition, offset, created_ms, payload, job });
         }
         let Bound { number, t: t_ms, first_ordinal, .. } = bound;
         Ok(Some(Tick { number, t_ms, first_ordinal, records }))
@@ -185,6 +187,7 @@ mod tests {
             offset,
             created_ms: -1,
             payload: payload.to_vec(),
+            job: "j".into(),
         };
         let records = vec![record(7, b"{\"a\":\n1}"), record(9, b"\xff\x00"), record(10, b"")];
         let mut file = Vec::new();

@@ -174,7 +174,7 @@ impl<R: BufRead> Lines<R> {
 
     fn push(&mut self, topic: Arc<str>, payload: Vec<u8>) {
         let offset = self.number as i64 - 1;
-        self.records.push(Record { topic, partition: 0, offset, created_ms: -1, payload });
+        self.records.push(Record { topic, offset, created_ms: -1, payload, ..Record::default() });
     }
 
     fn tick(&mut self, t_ms: Millis) -> Tick {

@@ -1,5 +1,6 @@
 //! The columns of the analysts' views, in the order in which they are documented.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cebe_schemas::change::{Cause, Quarantine};
@@ -120,4 +121,16 @@ pub struct Ledger<'v> {
     pub rejected: u64,
     pub skipped: u64,
     pub difference: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Backfilled<'v> {
+    pub source_module: &'v str,
+    pub job: &'v str,
+    pub records_read: u64,
+    pub accepted: u64,
+    pub duplicate: u64,
+    pub rejected: u64,
+    pub skipped: u64,
+    pub rejected_by_reason: BTreeMap<String, u64>,
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use cebe_schemas::change::{Profile, Quarantine};
 use cebe_schemas::row::{
-    CustomerRow, EventRow, LedgerRow, MetricRow, QuarantineRow, RejectedRow, Row, SeenRow,
-    SegmentRow,
+    BackfillRow, CustomerRow, EventRow, LedgerRow, MetricRow, QuarantineRow, RejectedRow, Row,
+    SeenRow, SegmentRow,
 };
 use cebe_schemas::time::Millis;
 use serde_json::{Map, Value};
 
 use super::rows::{
-    Customer, Identity, Ledger, MetricChange, MetricValue, Quarantined, Reconciled, RejectedEvent,
-    SegmentChange, SegmentMember,
+    Backfilled, Customer, Identity, Ledger, MetricChange, MetricValue, Quarantined, Reconciled,
+    RejectedEvent, SegmentChange, SegmentMember,
 };
 
 type Pair = (Arc<str>, Arc<str>);
@@ -39,6 +39,8 @@ pub struct Views {
     ledger: BTreeMap<Place, LedgerRow>,
     /// Offsets of the accepted events.
     stored: BTreeMap<Place, HashSet<i64>>,
+    /// By source and job.
+    backfills: BTreeMap<Pair, BackfillRow>,
     /// (source, hour) → (emitted, read).
     reconciled: BTreeMap<(Arc<str>, Millis), (Option<u64>, u64)>,
 }
@@ -65,6 +67,9 @@ impl Views {
             }
             Row::Ledger(row) => {
                 self.ledger.insert((row.topic.clone(), row.partition), row);
+            }
+            Row::Backfill(row) => {
+                self.backfills.insert((row.source_module.clone(), row.job.clone()), row);
             }
             Row::Reconciliation(row) => {
                 self.reconciled.insert((row.source_module, row.hour), (row.emitted, row.read));
@@ -253,6 +258,19 @@ impl Views {
                 skipped: row.skipped,
                 difference: row.records_read.abs_diff(decided) + row.accepted.abs_diff(stored),
             }
+        })
+    }
+
+    pub fn backfills(&self) -> impl Iterator<Item = Backfilled<'_>> {
+        self.backfills.values().map(|row| Backfilled {
+            source_module: &row.source_module,
+            job: &row.job,
+            records_read: row.records_read,
+            accepted: row.accepted,
+            duplicate: row.duplicate,
+            rejected: row.rejected,
+            skipped: row.skipped,
+            rejected_by_reason: row.rejected_by_reason.iter().cloned().collect(),
         })
     }
 

@@ -38,10 +38,12 @@ impl Records {
         let mut records = Records::default();
         for (place, bound) in cut.partitions.iter().filter(|(place, _)| wanted(&place.0)) {
             let Some(source) = kafka.topics.source_module(&place.0) else { continue };
+            // Sources count what they emit live.
+            let is_live = !kafka.topics.is_backfill(&place.0);
             let mut count = 0;
             each(kafka, place, bound, |record, t_ms| {
                 count += 1;
-                if let Some(hour_ms) = hour(record.created_ms, t_ms) {
+                if let Some(hour_ms) = hour(record.created_ms, t_ms).filter(|_| is_live) {
                     *records.read.entry((source.to_owned(), hour_ms)).or_default() += 1;
                 }
             })?;

@@ -181,10 +181,10 @@ pub(crate) fn records(said: &[Said], offsets: &mut [i64; 5]) -> Vec<Record> {
         let (Said::Control(json) | Said::Count(json) | Said::Event(json)) = said;
         Record {
             topic: topics[place].into(),
-            partition: 0,
             offset: offsets[place] - 1,
             created_ms: T,
             payload: json.to_string().into_bytes(),
+            ..Record::default()
         }
     };
     placed.into_iter().map(record).collect()

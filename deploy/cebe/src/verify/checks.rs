@@ -22,6 +22,9 @@ pub(super) struct Check {
 
 const LEDGER: &str = "topic, partition, records_read, accepted, duplicate, rejected, skipped";
 const LEDGER_KEY: &[&str] = &["topic", "partition"];
+const BACKFILLS: &str =
+    "source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason";
+const BACKFILLS_KEY: &[&str] = &["source_module", "job"];
 const RECONCILIATION: &str = "source_module, hour, emitted, read";
 const RECONCILIATION_KEY: &[&str] = &["source_module", "hour"];
 
@@ -152,6 +155,7 @@ pub(super) fn checks(at_ms: Millis, now_ms: Millis, since_ms: Option<Millis>) ->
     });
     checks.extend([
         landed("ingest_ledger", LEDGER, LEDGER_KEY, &["difference"], &until("logical_time")),
+        landed("backfills", BACKFILLS, BACKFILLS_KEY, &[], &until("logical_time")),
         landed(
             "reconciliation",
             RECONCILIATION,
@@ -188,7 +192,8 @@ fn landed(
 
 /// The views that show only the newest.
 pub(super) fn newest(since_ms: Option<Millis>) -> Vec<Check> {
-    let others: [(&str, &str, &[&str]); 2] = [
+    let others: [(&str, &str, &[&str]); 3] = [
+        ("backfills", BACKFILLS, BACKFILLS_KEY),
         (
             "ingest_ledger",
             "topic, partition, records_read, accepted, duplicate, rejected, skipped, difference",

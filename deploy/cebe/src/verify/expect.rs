@@ -32,7 +32,7 @@ pub struct Expected {
 
 /// The columns of the view `events` that are compared, in this order. `properties` is a copy of a
 /// part of `payload`, `ingested_at` is the loader's own.
-pub const EVENT_COLUMNS: [&str; 16] = [
+pub const EVENT_COLUMNS: [&str; 17] = [
     "account_id",
     "team_id",
     "source_module",
@@ -49,6 +49,7 @@ pub const EVENT_COLUMNS: [&str; 16] = [
     "offset",
     "logical_time",
     "ordinal",
+    "backfill_job",
 ];
 
 impl Expected {
@@ -101,6 +102,7 @@ impl Expected {
         }
         files::write(&views, folder)?;
         files::file(folder, "reconciliation", views.reconciliation())?;
+        files::file(folder, "backfills", views.backfills())?;
         for kind in ["segment", "metric"] {
             let rows = in_force(&definitions, kind);
             files::file(folder, &format!("{kind}_definitions"), rows.into_iter())?;
@@ -151,7 +153,9 @@ fn write_events<'v>(
     rows.retain(|row| is_kept(row, kept_from_ms));
     rows.sort_by_key(|row| row["ordinal"].as_u64());
     for row in rows {
-        let column = |name: &&str| ((*name).to_owned(), row[*name].clone());
+        // A live event is written without a job.
+        let value = |name: &str| row.get(name).cloned().unwrap_or_else(|| json!(""));
+        let column = |name: &&str| ((*name).to_owned(), value(name));
         let shown: serde_json::Map<String, Value> = EVENT_COLUMNS.iter().map(column).collect();
         serde_json::to_writer(&mut *out, &shown)?;
         out.write_all(b"\n")?;

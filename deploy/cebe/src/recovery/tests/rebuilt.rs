@@ -128,7 +128,7 @@ impl Tables {
             read: number_of(row, "read"),
             logical_time: time(row, "logical_time"),
         });
-        Counted { ledger: ledger.collect(), hours: hours.collect(), expired: BTreeMap::new() }
+        Counted { ledger: ledger.collect(), hours: hours.collect(), ..Counted::default() }
     }
 
     fn members(&self) -> Vec<Membership> {

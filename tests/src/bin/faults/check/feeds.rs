@@ -169,7 +169,7 @@ pub fn none(view: View) -> Option<Value> {
         View::Segments | View::Quarantine => json!(false),
         View::Metrics => json!([0, 0, null]),
         View::Events | View::Erasures | View::Definitions | View::Rejected => return None,
-        View::Ledger | View::Reconciliation => return None,
+        View::Ledger | View::Reconciliation | View::Backfills => return None,
     })
 }
 
