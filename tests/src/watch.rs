@@ -5,15 +5,17 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use cebe_tests::system::System;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
+use crate::system::System;
+
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const COMPLETE: &str = "SELECT toUnixTimestamp64Milli(min(complete_through)) FROM cebe.frontier";
 
+/// Looks every 200 ms.
 pub struct Watch<'s> {
     system: &'s System,
     engine: u32,
@@ -31,10 +33,14 @@ struct Sample {
 }
 
 impl<'s> Watch<'s> {
+    /// Looks at `system`, and at the engine with this process id.
+    ///
+    /// # Errors
+    /// Kafka refuses.
     pub fn begin(system: &'s System, engine: u32) -> anyhow::Result<Watch<'s>> {
         let progress: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &system.services.kafka_bootstrap)
-            .set("group.id", "outage")
+            .set("group.id", "watch")
             .set("isolation.level", "read_committed")
             .create()?;
         let mut end = TopicPartitionList::new();
@@ -44,15 +50,34 @@ impl<'s> Watch<'s> {
     }
 
     /// Looks for so long.
+    ///
+    /// # Errors
+    /// The engine is gone.
     pub fn phase(&mut self, name: &'static str, time: Duration) -> anyhow::Result<Summary> {
+        let begin = Instant::now();
+        self.phase_while(name, || Ok(begin.elapsed() < time))
+    }
+
+    /// Looks while `goes_on`.
+    ///
+    /// # Errors
+    /// The engine is gone, or those of `goes_on`.
+    pub fn phase_while(
+        &mut self,
+        name: &'static str,
+        mut goes_on: impl FnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Summary> {
         let (begin, mut samples) = (Instant::now(), Vec::new());
-        while begin.elapsed() < time {
+        while goes_on()? {
             samples.push(self.look()?);
         }
         Ok(Summary::of(name, begin.elapsed(), &samples))
     }
 
     /// Looks until everything has been readable within `back_ms` for some time.
+    ///
+    /// # Errors
+    /// That does not come to be within `patience`, or the engine is gone.
     pub fn until(
         &mut self,
         name: &'static str,
@@ -117,6 +142,7 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Over the rows of a table of these.
     pub const HEADER: &'static str = "phase            s   readable ms p50      p99      max   \
                                       feeds ms p50      p99      max   engine MiB   to";
 
@@ -131,6 +157,7 @@ impl Summary {
         }
     }
 
+    /// The same for machines.
     pub fn json(&self) -> Value {
         let [from, to] = self.engine_kib.map(|kib| kib >> 10);
         json!({

@@ -1,8 +1,4 @@
 //! `cargo outage`: events at a rate, ClickHouse away for a while, and how long until everything is as it was.
-//!
-//! [`watch`] is what a reader of ClickHouse, a reader of the feeds and the operating system see of it.
-
-mod watch;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,10 +7,9 @@ use anyhow::bail;
 use cebe_dev::clickhouse;
 use cebe_dev::demo::{Publisher, Stream};
 use cebe_tests::system::System;
+use cebe_tests::watch::{Summary, Watch};
 use clap::Parser;
 use serde_json::json;
-
-use crate::watch::{Summary, Watch};
 
 const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
 /// What counts as back: readable within this time.
