@@ -102,13 +102,7 @@ fn write_history(path: &Path, events: u64) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn print(
-    arguments: &Arguments,
-    published: u64,
-    took: Duration,
-    job: &Value,
-    phases: &[Summary],
-) {
+fn print(arguments: &Arguments, published: u64, took: Duration, job: &Value, phases: &[Summary]) {
     let (events, seconds) = (arguments.events, took.as_secs_f64());
     let per_second = events as f64 / seconds;
     if arguments.json {

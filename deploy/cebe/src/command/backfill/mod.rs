@@ -93,8 +93,9 @@ pub fn run(config: &Config, backfill: Backfill) -> anyhow::Result<ExitCode> {
         Backfill::Cancel { job } => tell(&kafka, &job, Says::Cancelled),
         Backfill::Resume { job, json } => resume(config, &kafka, &job, json),
         Backfill::Rejects { job, out } => {
-            known(JobLog::open(&kafka)?.jobs(), &job)?;
-            rejects::write(config, &job, out.as_deref())
+            let log = JobLog::open(&kafka)?;
+            let taken = taken(&kafka, std::iter::once(known(log.jobs(), &job)?))?;
+            rejects::write(config, &job, taken.of(&job).rejected, out.as_deref())
         }
     }
 }
