@@ -8,6 +8,7 @@
 //! where to go on, so that it can die at any point: what a transaction does not hold was not read, and
 //! nothing is published twice.
 
+mod head;
 pub mod input;
 pub mod job;
 pub mod log;

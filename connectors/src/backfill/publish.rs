@@ -1,19 +1,16 @@
 //! Publishes the events of a job, batch by batch, each with how far the job is then in one transaction.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cebe_schemas::time::{Millis, parse_rfc3339};
+use cebe_schemas::time::Millis;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::head::Head;
 use super::input::{Input, InputError, Mapping, MappingError, Reader};
 use super::job::{Job, Progress, Says, Standing};
 use super::log::{JobLog, record};
-use crate::fault;
 use crate::kafka::client::{ClientError, JOB_HEADER, KafkaOptions};
 use crate::kafka::transaction::{Failure, TransactionError, Transactions};
 
@@ -206,9 +203,7 @@ impl Publishing {
         let message = BaseRecord::<[u8], [u8]>::to(&self.kafka.topics.jobs).partition(0);
         self.transactions.send(message.payload(&progress))?;
         self.transactions.deliver()?;
-        fault::point("backfill_before_commit");
         self.transactions.commit()?;
-        fault::point("backfill_after_commit");
         Ok(())
     }
 }
@@ -224,68 +219,4 @@ fn reader(job: &Job) -> Result<Reader, PublishingError> {
         }
     }
     Ok(input.reader(job.progress.position)?)
-}
-
-/// What is read of an event before it is published; the engine reads the rest.
-#[derive(Deserialize)]
-struct Head<'p> {
-    #[serde(borrow, default)]
-    account_id: Option<Text<'p>>,
-    #[serde(borrow, default)]
-    qontak_customer_id: Option<Text<'p>>,
-    #[serde(borrow, default)]
-    occurred_at: Option<&'p RawValue>,
-}
-
-/// Text, or anything else, which is nothing.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text<'p> {
-    Text(#[serde(borrow)] Cow<'p, str>),
-    Other(serde::de::IgnoredAny),
-}
-
-impl<'p> Head<'p> {
-    fn of(payload: &'p [u8]) -> Option<Head<'p>> {
-        serde_json::from_slice(payload).ok()
-    }
-
-    /// So that the events of one customer stay in order.
-    fn key(&self) -> String {
-        let text = |text: &Option<Text>| match text {
-            Some(Text::Text(text)) => text.to_string(),
-            _ => String::new(),
-        };
-        text(&self.account_id) + &text(&self.qontak_customer_id)
-    }
-
-    fn occurred_at_ms(&self) -> Option<Millis> {
-        let raw = self.occurred_at?.get();
-        match raw.strip_prefix('"') {
-            Some(_) => parse_rfc3339(&serde_json::from_str::<Cow<str>>(raw).ok()?),
-            None => raw.parse().ok(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_an_event_customer_and_time_are_read_before_it_is_published() {
-        for (payload, expected) in [
-            (
-                r#"{"account_id":"a","qontak_customer_id":"7","occurred_at":5,"x":[]}"#,
-                ("a7", Some(5)),
-            ),
-            (r#"{"account_id":"a","occurred_at":"1970-01-01T00:00:01Z"}"#, ("a", Some(1_000))),
-            (r#"{"account_id":7,"qontak_customer_id":null,"occurred_at":true}"#, ("", None)),
-            (r#"{"account_id":"\u0061","occurred_at":1.5}"#, ("a", None)),
-        ] {
-            let head = Head::of(payload.as_bytes()).unwrap();
-            assert_eq!((&*head.key(), head.occurred_at_ms()), expected, "{payload}");
-        }
-        assert!(Head::of(b"a,b,c").is_none());
-    }
 }

@@ -62,7 +62,7 @@ impl Watch {
         for job in jobs.filter(|job| job.heard_ms > since_ms && job.standing != Standing::Cancelled)
         {
             let shown = Shown::of(job, &self.taken.of(&job.id));
-            let processed = shown.published - shown.waiting;
+            let processed = shown.processed();
             let labels =
                 [("source_module", shown.source_module.clone()), ("job", shown.job.clone())];
             metrics::gauge!("cebe_backfill_progress", &labels).set(shown.percent_complete);
@@ -75,13 +75,7 @@ impl Watch {
                 }
             };
             if is_news {
-                tracing::info!(
-                    source_module = shown.source_module,
-                    records_processed = processed,
-                    percent_complete = shown.percent_complete,
-                    job = shown.job,
-                    "cebe_backfill_progress"
-                );
+                shown.log();
                 self.told.insert(job.id.clone(), (Instant::now(), processed, is_done));
             }
         }

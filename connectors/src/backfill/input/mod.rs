@@ -32,7 +32,7 @@ pub use mapping::{Mapping, MappingError};
 pub use open::{Input, InputFile};
 pub use reader::{Position, Reader};
 pub use records::ReadFault;
-pub use since::{SinceError, occurred_at, since};
+pub use since::{SinceError, since};
 
 /// No payload and no line is longer: what comes after is cut off. Far beyond what the engine takes,
 /// and what Kafka takes by default.

@@ -1,8 +1,6 @@
 //! What is too old to be taken in.
 
 use cebe_schemas::time::{Millis, minus_months, parse_duration, parse_rfc3339};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// The longest that one can look back, 100 years.
 const MONTHS_MAX: u32 = 1200;
@@ -33,22 +31,6 @@ pub fn since(text: &str, now_ms: Millis) -> Result<Millis, SinceError> {
     found.ok_or_else(|| SinceError { text: text.to_owned() })
 }
 
-#[derive(Deserialize)]
-struct Dated<'a> {
-    #[serde(borrow)]
-    occurred_at: Option<&'a RawValue>,
-}
-
-/// When the event of a payload happened; none: the payload does not say so as it should.
-pub fn occurred_at(payload: &[u8]) -> Option<Millis> {
-    let written = serde_json::from_slice::<Dated>(payload).ok()?.occurred_at?.get();
-    if written.starts_with('"') {
-        // A date-time has no escapes; text that has them is none.
-        return parse_rfc3339(serde_json::from_str::<&str>(written).ok()?);
-    }
-    written.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,24 +57,6 @@ mod tests {
             let found = since(text, now_ms);
             assert_eq!(found.clone().ok(), expect.map(at), "{text}");
             assert!(found.map_or_else(|e| e.to_string().contains(text), |_| true));
-        }
-    }
-
-    #[test]
-    fn the_time_of_a_payload() {
-        for (payload, expect) in [
-            (r#"{"occurred_at": 5, "properties": {"occurred_at": 6}}"#, Some(5)),
-            (r#"{"a": [1], "occurred_at":"1970-01-01T07:00:00.001+07:00"}"#, Some(1)),
-            (r#"{"occurred_at":"yesterday"}"#, None),
-            (r#"{"occurred_at":null}"#, None),
-            (r#"{"occurred_at":1.5}"#, None),
-            (r#"{"occurred_at":[1]}"#, None),
-            (r#"{"occurred_at":1"#, None),
-            (r"{}", None),
-            ("", None),
-            ("a,b", None),
-        ] {
-            assert_eq!(occurred_at(payload.as_bytes()), expect, "{payload}");
         }
     }
 }

@@ -129,7 +129,7 @@ impl Screen {
     }
 
     fn show(&mut self, shown: &Shown) {
-        let processed = shown.published - shown.waiting;
+        let processed = shown.processed();
         if processed != self.moved.1 {
             self.moved = (Instant::now(), processed);
             self.is_still = false;
@@ -151,13 +151,7 @@ impl Screen {
         ));
         if self.told.is_none_or(|told| told.elapsed() > TELL) || shown.standing == "done" {
             self.told = Some(Instant::now());
-            tracing::info!(
-                source_module = shown.source_module,
-                records_processed = processed,
-                percent_complete = shown.percent_complete,
-                job = shown.job,
-                "cebe_backfill_progress"
-            );
+            shown.log();
         }
     }
 

@@ -65,6 +65,22 @@ impl Shown {
         }
     }
 
+    /// Records that the engine has taken in.
+    pub fn processed(&self) -> u64 {
+        self.published - self.waiting
+    }
+
+    /// The key event `cebe_backfill_progress`.
+    pub fn log(&self) {
+        tracing::info!(
+            source_module = self.source_module,
+            records_processed = self.processed(),
+            percent_complete = self.percent_complete,
+            job = self.job,
+            "cebe_backfill_progress"
+        );
+    }
+
     /// To standard output.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
         match json {
