@@ -9,6 +9,68 @@ ALTER TABLE landing_rejected ADD COLUMN IF NOT EXISTS
     COMMENT 'The backfill that it came with; empty if it came live'
     AFTER payload;
 
+CREATE TABLE IF NOT EXISTS landing_backfills
+(
+    source_module LowCardinality(String) COMMENT 'The publisher',
+    job String COMMENT 'The job; empty for what others have published to the lane',
+    records_read UInt64 COMMENT 'Records that the bindings counted, before any verdict',
+    accepted UInt64 COMMENT 'Taken in',
+    duplicate UInt64 COMMENT 'Had been taken in before',
+    rejected UInt64 COMMENT 'Not taken in',
+    skipped UInt64 COMMENT 'Excluded by the flag of the source',
+    rejected_by_reason Map(LowCardinality(String), UInt64) COMMENT 'Those rejected, by reason',
+    undone_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was undone; NULL: what was taken in counts',
+    logical_time DateTime64(3, 'UTC') COMMENT 'As of',
+    seq UInt32 COMMENT 'Number within (feed partition, logical time)'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (source_module, job, logical_time)
+TTL toDateTime(logical_time) + INTERVAL 30 DAY
+COMMENT 'What was read of each backfill after each tick that read of it, for 30 days. Read the view backfills.';
+
+CREATE TABLE IF NOT EXISTS state_backfills
+(
+    source_module LowCardinality(String) COMMENT 'The publisher',
+    job String COMMENT 'The job; empty for what others have published to the lane',
+    records_read UInt64 COMMENT 'Records that the bindings counted, before any verdict',
+    accepted UInt64 COMMENT 'Taken in',
+    duplicate UInt64 COMMENT 'Had been taken in before',
+    rejected UInt64 COMMENT 'Not taken in',
+    skipped UInt64 COMMENT 'Excluded by the flag of the source',
+    rejected_by_reason Map(LowCardinality(String), UInt64) COMMENT 'Those rejected, by reason',
+    undone_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was undone; NULL: what was taken in counts',
+    version DateTime64(3, 'UTC') COMMENT 'As of'
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (source_module, job)
+COMMENT 'What was read of each backfill, newest version. Read the view backfills.';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS landing_backfills_to_state TO state_backfills
+AS SELECT
+    source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason,
+    undone_at, logical_time AS version
+FROM landing_backfills
+COMMENT 'Feeds state_backfills.';
+
+CREATE VIEW IF NOT EXISTS backfills
+(
+    source_module LowCardinality(String) COMMENT 'The publisher',
+    job String COMMENT 'The job; empty for what others have published to the lane',
+    records_read UInt64 COMMENT 'Records read, counted before any verdict',
+    accepted UInt64 COMMENT 'Taken in',
+    duplicate UInt64 COMMENT 'Had been taken in before, live or by another backfill',
+    rejected UInt64 COMMENT 'Not taken in: see rejected_events with this backfill_job',
+    skipped UInt64 COMMENT 'Excluded by the flag of the source',
+    rejected_by_reason Map(LowCardinality(String), UInt64) COMMENT 'Those rejected, by reason',
+    undone_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was undone; NULL: what was taken in counts',
+    last_read_at DateTime64(3, 'UTC') COMMENT 'The logical time that took in the last of its records so far, or undid it'
+)
+AS SELECT
+    source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason,
+    undone_at, version AS last_read_at
+FROM state_backfills FINAL
+COMMENT 'What became of the records of each backfill. How far a job has read its input, says cebe backfill status.';
+
 CREATE OR REPLACE VIEW events
 (
     account_id String COMMENT 'The tenant',
@@ -36,8 +98,10 @@ AS SELECT
     qontak_customer_id, occurred_at, received_at, ingested_at, properties, payload,
     identifier_tokens, topic, partition, offset, received_at AS logical_time, ordinal, backfill_job
 FROM landing_events FINAL
+WHERE backfill_job NOT IN (SELECT job FROM state_backfills FINAL WHERE undone_at IS NOT NULL)
+    OR (source_module = 'cdp' AND event_name = 'customer.erased')
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Accepted events, each once. Kept for 24 months after occurred_at (to the end of that day); customer.* and segment.* for good. Name the account_id, and the event_name if there is one: rows are sorted by both.';
+COMMENT 'Accepted events, each once. Kept for 24 months after occurred_at (to the end of that day); customer.* and segment.* for good. What came with a backfill that was undone is in landing_events only, but for erasures. Name the account_id, and the event_name if there is one: rows are sorted by both.';
 
 CREATE OR REPLACE VIEW rejected_events
 (
@@ -58,64 +122,6 @@ AS SELECT
     topic, partition, offset, account_id, source_module, event_name, reason, pointer, message,
     payload, received_at, backfill_job
 FROM landing_rejected FINAL
+WHERE backfill_job NOT IN (SELECT job FROM state_backfills FINAL WHERE undone_at IS NOT NULL)
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Records that were not taken in, each once, and why. Kept for 24 months.';
-
-CREATE TABLE IF NOT EXISTS landing_backfills
-(
-    source_module LowCardinality(String) COMMENT 'The publisher',
-    job String COMMENT 'The job; empty for what others have published to the lane',
-    records_read UInt64 COMMENT 'Records that the bindings counted, before any verdict',
-    accepted UInt64 COMMENT 'Taken in',
-    duplicate UInt64 COMMENT 'Had been taken in before',
-    rejected UInt64 COMMENT 'Not taken in',
-    skipped UInt64 COMMENT 'Excluded by the flag of the source',
-    rejected_by_reason Map(LowCardinality(String), UInt64) COMMENT 'Those rejected, by reason',
-    logical_time DateTime64(3, 'UTC') COMMENT 'As of',
-    seq UInt32 COMMENT 'Number within (feed partition, logical time)'
-)
-ENGINE = ReplacingMergeTree
-ORDER BY (source_module, job, logical_time)
-TTL toDateTime(logical_time) + INTERVAL 30 DAY
-COMMENT 'What was read of each backfill after each tick that read of it, for 30 days. Read the view backfills.';
-
-CREATE TABLE IF NOT EXISTS state_backfills
-(
-    source_module LowCardinality(String) COMMENT 'The publisher',
-    job String COMMENT 'The job; empty for what others have published to the lane',
-    records_read UInt64 COMMENT 'Records that the bindings counted, before any verdict',
-    accepted UInt64 COMMENT 'Taken in',
-    duplicate UInt64 COMMENT 'Had been taken in before',
-    rejected UInt64 COMMENT 'Not taken in',
-    skipped UInt64 COMMENT 'Excluded by the flag of the source',
-    rejected_by_reason Map(LowCardinality(String), UInt64) COMMENT 'Those rejected, by reason',
-    version DateTime64(3, 'UTC') COMMENT 'As of'
-)
-ENGINE = ReplacingMergeTree(version)
-ORDER BY (source_module, job)
-COMMENT 'What was read of each backfill, newest version. Read the view backfills.';
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS landing_backfills_to_state TO state_backfills
-AS SELECT
-    source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason,
-    logical_time AS version
-FROM landing_backfills
-COMMENT 'Feeds state_backfills.';
-
-CREATE VIEW IF NOT EXISTS backfills
-(
-    source_module LowCardinality(String) COMMENT 'The publisher',
-    job String COMMENT 'The job; empty for what others have published to the lane',
-    records_read UInt64 COMMENT 'Records read, counted before any verdict',
-    accepted UInt64 COMMENT 'Taken in',
-    duplicate UInt64 COMMENT 'Had been taken in before, live or by another backfill',
-    rejected UInt64 COMMENT 'Not taken in: see rejected_events with this backfill_job',
-    skipped UInt64 COMMENT 'Excluded by the flag of the source',
-    rejected_by_reason Map(LowCardinality(String), UInt64) COMMENT 'Those rejected, by reason',
-    last_read_at DateTime64(3, 'UTC') COMMENT 'The logical time that took in the last of its records so far'
-)
-AS SELECT
-    source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason,
-    version AS last_read_at
-FROM state_backfills FINAL
-COMMENT 'What became of the records of each backfill. How far a job has read its input, says cebe backfill status.';
+COMMENT 'Records that were not taken in, each once, and why; none of a backfill that was undone. Kept for 24 months.';

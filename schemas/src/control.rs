@@ -9,6 +9,7 @@ use crate::definition::{Definitions, Metric, Segment};
 use crate::identifier::BlockList;
 use crate::time::Millis;
 
+mod backfills;
 mod clause;
 mod definition;
 mod expand;
@@ -17,6 +18,7 @@ mod name;
 mod parse;
 mod saved;
 
+pub use backfills::Undoing;
 pub use name::{DefinitionKind, DefinitionName, names};
 pub use saved::SavedControl;
 
@@ -74,6 +76,7 @@ pub struct ControlState {
     unlisted: Ingestion,
     sources: BTreeMap<String, Ingestion>,
     settings: Settings,
+    undoing: Undoing,
     definitions: Arc<Definitions>,
 }
 
@@ -86,6 +89,8 @@ pub struct Applied {
     pub settings_changed: bool,
     /// A flag has another value.
     pub sources_changed: bool,
+    /// A backfill is undone, or is to be.
+    pub backfills_changed: bool,
 }
 
 /// A control record that changes nothing, and why.
@@ -128,6 +133,7 @@ impl ControlState {
             unlisted,
             sources: BTreeMap::new(),
             settings: Settings::default(),
+            undoing: Undoing::default(),
             definitions: Arc::new(Definitions {
                 metrics: Metric::shipped(),
                 ..Definitions::default()
@@ -150,6 +156,11 @@ impl ControlState {
         &self.settings
     }
 
+    /// Which backfills are undone, or are to be.
+    pub fn undoing(&self) -> &Undoing {
+        &self.undoing
+    }
+
     /// All definitions in force, those that are shipped included.
     pub fn definitions(&self) -> Arc<Definitions> {
         self.definitions.clone()
@@ -165,6 +176,7 @@ impl ControlState {
             definitions_changed: next.definitions != self.definitions,
             settings_changed: next.settings != self.settings,
             sources_changed: next.sources != self.sources,
+            backfills_changed: next.undoing != self.undoing,
         };
         // An unchanged document stays the same allocation, so that holders of it see no change.
         let definitions = match applied.definitions_changed {

@@ -67,6 +67,9 @@ pub struct Slice {
     /// Texts that facts name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Arc<str>>,
+    /// Backfills that facts came with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<Arc<str>>,
     /// In the order of their events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<PastFact>,
@@ -83,6 +86,9 @@ pub struct PastFact {
     /// Which of the slice's groups; none: it names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
+    /// Which of the slice's backfills its event came with; none: it came live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<u32>,
     /// When the event happened, in epoch milliseconds.
     pub at: Millis,
 }
@@ -219,8 +225,8 @@ mod tests {
 
     fn slice(selectors: &[u64], from: u64, to: u64) -> Slice {
         let selectors = selectors.iter().map(|selector| EventType(*selector)).collect();
-        let (groups, facts) = (Vec::new(), Vec::new());
-        Slice { account_id: "a".into(), selectors, from, to, groups, facts }
+        let (groups, jobs, facts) = (Vec::new(), Vec::new(), Vec::new());
+        Slice { account_id: "a".into(), selectors, from, to, groups, jobs, facts }
     }
 
     #[test]
@@ -247,11 +253,17 @@ mod tests {
 
     #[test]
     fn records_are_read_as_they_are_written() {
-        let fact =
-            PastFact { subject: Subject(u128::MAX - 7), selector: 0, group: Some(0), at: -1 };
-        let facts = vec![fact, PastFact { group: None, ..fact }];
+        let fact = PastFact {
+            subject: Subject(u128::MAX - 7),
+            selector: 0,
+            group: Some(0),
+            job: None,
+            at: -1,
+        };
+        let facts = vec![fact, PastFact { group: None, job: Some(0), ..fact }];
         let groups = vec!["b-1".into()];
-        let slice = Slice { groups, facts, ..slice(&[u64::MAX, 5], 0, u64::MAX) };
+        let jobs = vec!["j-1".into()];
+        let slice = Slice { groups, jobs, facts, ..slice(&[u64::MAX, 5], 0, u64::MAX) };
         let record = HistoryRecord::Slice(slice);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<HistoryRecord>(&text).unwrap(), record);

@@ -39,6 +39,13 @@ impl EventType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub u128);
 
+impl EventKey {
+    /// What stands for the same key once whoever used it up is undone.
+    pub fn next(self) -> EventKey {
+        EventKey(IdKey::new([0; 16]).hash(b'n', &[&self.0.to_le_bytes()]))
+    }
+}
+
 /// The secret that all hashed ids of one installation are made with.
 #[derive(Clone)]
 pub struct IdKey([u8; 16]);

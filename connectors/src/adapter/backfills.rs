@@ -1,6 +1,6 @@
 //! What became of the records of each backfill.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cebe_schemas::row::{BackfillRow, Row};
@@ -23,6 +23,17 @@ pub(super) struct Backfills {
     last: usize,
 }
 
+/// A backfill of which something was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOf<'b> {
+    /// The job; "" for what others have published to the lane.
+    pub id: &'b Arc<str>,
+    /// When the last record was.
+    pub last_ms: Millis,
+    /// As of now.
+    pub is_undone: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Job {
     source: Arc<str>,
@@ -33,6 +44,8 @@ struct Job {
     skipped: u64,
     rejected: BTreeMap<String, u64>,
     last_ms: Millis,
+    #[serde(default)]
+    undone_ms: Option<Millis>,
     #[serde(skip)]
     touched: bool,
 }
@@ -55,6 +68,29 @@ impl Backfills {
                 *job.rejected.entry(reason.unwrap_or_default().to_owned()).or_default() += 1;
             }
         }
+    }
+
+    /// One that had been a duplicate is accepted now.
+    pub(super) fn taken_up(&mut self, source: &str, id: &Arc<str>) {
+        let job = self.job(source, id);
+        (job.duplicate, job.accepted, job.touched) = (job.duplicate - 1, job.accepted + 1, true);
+    }
+
+    /// These are undone; those that were not are from `t_ms` on.
+    pub(super) fn undone(&mut self, ids: &BTreeSet<Arc<str>>, t_ms: Millis) {
+        let is_new = |job: &&mut Job| job.undone_ms.is_none() && ids.contains(&job.id);
+        for job in self.jobs.iter_mut().filter(is_new) {
+            (job.undone_ms, job.touched) = (Some(t_ms), true);
+        }
+    }
+
+    /// All jobs that are remembered, once for each source.
+    pub(super) fn read_of(&self) -> impl Iterator<Item = ReadOf<'_>> {
+        self.jobs.iter().map(|job| ReadOf {
+            id: &job.id,
+            last_ms: job.last_ms,
+            is_undone: job.undone_ms.is_some(),
+        })
     }
 
     fn job(&mut self, source: &str, id: &Arc<str>) -> &mut Job {
@@ -106,6 +142,7 @@ impl Job {
             skipped: 0,
             rejected: BTreeMap::new(),
             last_ms: 0,
+            undone_ms: None,
             touched: false,
         }
     }
@@ -118,6 +155,7 @@ impl Job {
             skipped: row.skipped,
             rejected: row.rejected_by_reason.iter().cloned().collect(),
             last_ms: row.logical_time,
+            undone_ms: row.undone_at,
             ..Job::new(&row.source_module, &row.job)
         }
     }
@@ -132,6 +170,7 @@ impl Job {
             rejected: self.rejected.values().sum(),
             skipped: self.skipped,
             rejected_by_reason: self.rejected.iter().map(|(name, n)| (name.clone(), *n)).collect(),
+            undone_at: self.undone_ms,
             logical_time: t_ms,
         }
     }

@@ -37,12 +37,13 @@ impl<K> Adapter<K> {
     }
 
     /// Brings a control record into force, unless it is wrong, or has to wait. `first_ordinal` is that
-    /// of the tick: what its definitions look at is made of every event from there on.
+    /// of the tick: what its definitions look at is made of every event from there on. `is_first`: of the
+    /// control records of the tick.
     pub(super) fn take_control(
         &mut self,
         record: &Record,
         placed: Placed,
-        first_ordinal: u64,
+        (first_ordinal, is_first): (u64, bool),
         tick: &mut AdaptedTick,
     ) {
         let mut next = self.control.clone();
@@ -50,6 +51,9 @@ impl<K> Adapter<K> {
             Ok(applied) => applied,
             Err(error) => return self.refuse(&error, record, &placed, tick),
         };
+        if let Some(error) = self.cannot_undo(&next, is_first) {
+            return self.refuse(&error, record, &placed, tick);
+        }
         let names = names(&record.payload);
         self.waiting.supersede(&names, record.offset);
         if applied.definitions_changed && self.past != Past::Foreseen {
@@ -63,6 +67,9 @@ impl<K> Adapter<K> {
                 tracing::info!(offset, selectors, "control record waits for history");
                 return self.waiting.hold(record.clone(), placed, names, wants);
             }
+        }
+        if applied.backfills_changed {
+            self.backfills.undone(next.undoing().undone(), placed.t_ms);
         }
         self.control = next;
         tracing::info!(offset = record.offset, ?applied, "control record in force");
@@ -101,7 +108,11 @@ impl<K> Adapter<K> {
             group_key: text.clone(),
         });
         let groups: Vec<GroupName> = named.collect();
+        let is_left_out: Vec<bool> = slice.jobs.iter().map(|job| self.is_left_out(job)).collect();
         let past = slice.facts.iter().filter_map(|fact| {
+            if fact.job.and_then(|at| is_left_out.get(at as usize)) == Some(&true) {
+                return None;
+            }
             let event = *slice.selectors.get(fact.selector as usize)?;
             let group = match fact.group {
                 None => Group::NONE,

@@ -94,6 +94,14 @@ impl Ledger {
         } += 1;
     }
 
+    /// One that had been a duplicate is accepted now.
+    pub(super) fn taken_up(&mut self, topic: &Arc<str>, number: i32) {
+        let partition = self.partition(topic, number);
+        partition.touched = true;
+        partition.duplicate -= 1;
+        partition.accepted += 1;
+    }
+
     /// So many records of a partition were read, whatever became of them.
     pub(super) fn bound(&mut self, range: &Range) {
         self.partition(&range.topic, range.partition).read += range.records;

@@ -17,6 +17,7 @@ mod retold;
 mod rows;
 mod saved;
 mod tally;
+mod undone;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex, KeyIndexError};
 use announced::Announced;
 use backfills::Backfills;
+pub use backfills::ReadOf;
 use erased::Erased;
 pub(crate) use facts::stored_properties;
 use ledger::{Ledger, Outcome};
@@ -46,6 +48,7 @@ use reconciliation::Reconciliation;
 pub use retold::{Counted, Miscounted, RetoldEvent};
 pub use saved::{SavedAdapter, SavedCounters, SavedStanding};
 pub use tally::{Duplicate, Tally};
+use undone::{Claimed, Undone};
 pub use waiting::Backlog;
 use waiting::Waiting;
 
@@ -106,6 +109,7 @@ pub struct Adapter<K> {
     erased: Erased,
     ledger: Ledger,
     backfills: Backfills,
+    undone: Undone,
     reconciliation: Reconciliation,
 }
 
@@ -127,6 +131,7 @@ impl<K> Adapter<K> {
             erased: Erased::default(),
             ledger: Ledger::default(),
             backfills: Backfills::default(),
+            undone: Undone::default(),
             reconciliation: Reconciliation::default(),
         }
     }
@@ -146,7 +151,7 @@ impl<K> Adapter<K> {
     pub fn with_keys<L>(self, keys: L) -> Adapter<L> {
         let Adapter { judge, topics, keys: _, control, announced, past, waiting, .. } = self;
         let Adapter { last_ms, next_ordinal, history_offset, accepted, erased, .. } = self;
-        let Adapter { ledger, backfills, reconciliation, .. } = self;
+        let Adapter { ledger, backfills, undone, reconciliation, .. } = self;
         Adapter {
             judge,
             topics,
@@ -162,8 +167,32 @@ impl<K> Adapter<K> {
             erased,
             ledger,
             backfills,
+            undone,
             reconciliation,
         }
+    }
+
+    /// Goes on as `other`, over the same key index.
+    pub fn go_on_as(&mut self, other: Adapter<()>) {
+        let Adapter { judge, topics, keys: (), control, announced, past, waiting, .. } = other;
+        let Adapter { last_ms, next_ordinal, history_offset, accepted, erased, .. } = other;
+        let Adapter { ledger, backfills, undone, reconciliation, .. } = other;
+        (self.judge, self.topics, self.control, self.announced) =
+            (judge, topics, control, announced);
+        (self.past, self.waiting, self.last_ms) = (past, waiting, last_ms);
+        (self.next_ordinal, self.history_offset) = (next_ordinal, history_offset);
+        (self.accepted, self.erased, self.ledger) = (accepted, erased, ledger);
+        (self.backfills, self.undone, self.reconciliation) = (backfills, undone, reconciliation);
+    }
+
+    /// The backfills of which anything was read, once for each source.
+    pub fn backfills(&self) -> impl Iterator<Item = ReadOf<'_>> {
+        self.backfills.read_of()
+    }
+
+    /// What events are judged with.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
     }
 
     /// Takes in what the dataflow has made of the last tick: what arrives from now on and is erased
@@ -207,10 +236,13 @@ impl<K: KeyIndex> Adapter<K> {
             |record: &Record, at: usize| Placed::of(record, first_ordinal + at as u64, t_ms);
         self.reconciliation.advance(t_ms);
         let (mut history, mut events) = (Vec::new(), Vec::new());
+        let mut is_first = true;
         for (at, record) in records.iter().enumerate() {
             match &*record.topic {
                 topic if topic == self.topics.control => {
-                    self.take_control(record, place(record, at), first_ordinal, &mut tick);
+                    let ordinals = (first_ordinal, is_first);
+                    self.take_control(record, place(record, at), ordinals, &mut tick);
+                    is_first = false;
                 }
                 topic if topic == self.topics.history => history.push(record),
                 topic if topic == self.topics.counts => {
@@ -223,6 +255,7 @@ impl<K: KeyIndex> Adapter<K> {
             self.take_history(record, &mut tick);
         }
         self.announced.tell(&self.control, &self.judge, &mut tick);
+        self.take_up(&mut tick);
         for (at, record) in events {
             self.take_in(record, &place(record, at), &mut tick)?;
         }
@@ -259,7 +292,10 @@ impl<K: KeyIndex> Adapter<K> {
             true => self.backfills.read(source, record, placed.t_ms),
             false => self.reconciliation.read(source, record.created_ms, placed.t_ms),
         }
-        let verdict = self.judge.judge(source, &record.payload, &self.control, placed.t_ms);
+        let verdict = match is_backfill && self.control.undoing().has_ended(&record.job) {
+            true => Verdict::Skipped,
+            false => self.judge.judge(source, &record.payload, &self.control, placed.t_ms),
+        };
         let mut reason = None;
         let outcome = match verdict {
             Verdict::Skipped => {
@@ -288,39 +324,66 @@ impl<K: KeyIndex> Adapter<K> {
         placed: &Placed,
         tick: &mut AdaptedTick,
     ) -> Result<Outcome, AdaptError> {
-        let horizon_ms = self.control.settings().dedup_horizon_ms;
-        let ordinal = placed.record_ordinal;
-        match self.keys.claim(event.event_key, ordinal, placed.t_ms, horizon_ms)? {
-            Claim::Duplicate { of } => {
-                tick.tally.duplicate(event, of);
-                Ok(Outcome::Duplicate)
-            }
-            Claim::First => {
-                tick.keys.push((event.event_key, ordinal));
-                tick.tally.ingested(&event);
-                self.accepted.insert(event.event);
-                let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
-                let known = tick.input.known.len();
-                let told = facts::tell(&event, ordinal, ids, selectors, &mut tick.input);
-                if is_backfill {
-                    let TickInput { known: all, backfilled, .. } = &mut tick.input;
-                    backfilled.extend(told);
-                    backfilled.extend(all[known..].iter().map(|known| known.subject));
-                }
-                let is_erased = self.erase(&event, placed.t_ms, tick);
-                let derived = facts::derived(&event, self.announced.in_force());
-                let mut row = rows::accepted(event, derived, placed, &self.judge.keys);
-                if is_erased {
-                    erased::empty(&mut row);
-                }
-                tick.rows.push(Row::Event(row));
-                Ok(Outcome::Accepted)
-            }
+        let Claimed { claim, key, of } = self.claim(event.event_key, placed)?;
+        if let Claim::Duplicate { of } = claim {
+            tick.tally.duplicate(event, of);
+            return Ok(Outcome::Duplicate);
         }
+        tick.keys.push((key, placed.record_ordinal));
+        self.accepted.insert(event.event);
+        if self.leaves_out(&event, is_backfill, placed) {
+            self.undone.used(&placed.job, placed.record_ordinal);
+        }
+        if !self.are_undone(&of) {
+            self.undone.hold(event, placed.clone(), of);
+            return Ok(Outcome::Duplicate);
+        }
+        self.accept(event, is_backfill, placed, tick);
+        Ok(Outcome::Accepted)
     }
 }
 
 impl<K> Adapter<K> {
+    /// Whether the event counts as never read: of an undone backfill, unless it erases.
+    fn leaves_out(&self, event: &ValidEvent, is_backfill: bool, placed: &Placed) -> bool {
+        is_backfill && self.is_left_out(&placed.job) && !facts::is_erasure(event)
+    }
+
+    fn tell(&self, event: &ValidEvent, is_backfill: bool, placed: &Placed, tick: &mut AdaptedTick) {
+        let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
+        let known = tick.input.known.len();
+        let told = facts::tell(event, placed.record_ordinal, ids, selectors, &mut tick.input);
+        if is_backfill {
+            let TickInput { known: all, backfilled, .. } = &mut tick.input;
+            backfilled.extend(told);
+            backfilled.extend(all[known..].iter().map(|known| known.subject));
+        }
+    }
+
+    /// Adds the row of an event, and tells what follows from it.
+    fn accept(
+        &mut self,
+        event: ValidEvent,
+        is_backfill: bool,
+        placed: &Placed,
+        tick: &mut AdaptedTick,
+    ) {
+        tick.tally.ingested(&event);
+        if !self.leaves_out(&event, is_backfill, placed) {
+            self.tell(&event, is_backfill, placed, tick);
+        }
+        let t_ms = tick.input.t_ms;
+        let is_erased = self.erase(&event, t_ms, tick);
+        let derived = facts::derived(&event, self.announced.in_force());
+        let mut row = rows::accepted(event, derived, placed, &self.judge.keys);
+        // One that had been a duplicate is published later than it was read.
+        row.logical_time = t_ms;
+        if is_erased {
+            erased::empty(&mut row);
+        }
+        tick.rows.push(Row::Event(row));
+    }
+
     /// Takes an erasure in. Returns whether the event itself is erased.
     fn erase(&mut self, event: &ValidEvent, t_ms: Millis, tick: &mut AdaptedTick) -> bool {
         let is_erasure = facts::is_erasure(event);

@@ -73,9 +73,9 @@ impl<K> Adapter<K> {
         self.reconciliation.advance(binding.t_ms);
         let is_control = |(_, record): &&(u64, Record)| *record.topic == self.topics.control;
         let (control, history): (Vec<_>, Vec<_>) = records.iter().partition(is_control);
-        for (ordinal, record) in control {
+        for (at, (ordinal, record)) in control.into_iter().enumerate() {
             let placed = Placed::of(record, *ordinal, binding.t_ms);
-            self.take_control(record, placed, binding.first_ordinal, &mut tick);
+            self.take_control(record, placed, (binding.first_ordinal, at == 0), &mut tick);
         }
         for (_, record) in history {
             self.take_history(record, &mut tick);

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Adapter;
 use super::announced::Announced;
-use super::backfills::Backfills;
+use super::backfills::{Backfills, ReadOf};
 use super::ledger::Ledger;
 use super::reconciliation::Reconciliation;
+use super::undone::Undone;
 use super::waiting::SavedWaiting;
 use crate::kafka::Topics;
 
@@ -36,6 +37,8 @@ pub struct SavedStanding {
     /// What any definition has ever looked at, of an account or of all.
     selectors: Vec<(Option<Arc<str>>, Selector)>,
     waiting: SavedWaiting,
+    #[serde(default)]
+    undone: Undone,
     accepted: BTreeSet<EventType>,
 }
 
@@ -51,6 +54,13 @@ pub struct SavedCounters {
     history_offset: Option<i64>,
 }
 
+impl SavedCounters {
+    /// The backfills of which anything was read, once for each source.
+    pub fn backfills(&self) -> impl Iterator<Item = ReadOf<'_>> {
+        self.backfills.read_of()
+    }
+}
+
 impl<K> Adapter<K> {
     /// What to write down of it after a tick.
     pub fn save(&self) -> SavedAdapter {
@@ -63,6 +73,7 @@ impl<K> Adapter<K> {
                 control: self.control.save(),
                 selectors,
                 waiting: self.waiting.save(),
+                undone: self.undone.clone(),
                 accepted: self.accepted.clone(),
             },
             counters: SavedCounters {
@@ -101,6 +112,7 @@ impl<K> Adapter<K> {
             accepted: standing.accepted,
             ledger: counters.ledger,
             backfills: counters.backfills,
+            undone: standing.undone,
             reconciliation: counters.reconciliation,
             last_ms: counters.last_ms,
             next_ordinal: counters.next_ordinal,

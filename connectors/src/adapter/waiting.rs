@@ -182,6 +182,11 @@ impl Waiting {
         }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// What has to be read, each selector once.
     pub(super) fn backlogs(&self) -> Vec<Backlog> {
         let mut seen: BTreeSet<(&Arc<str>, EventType)> = BTreeSet::new();

@@ -33,6 +33,8 @@ pub enum Says {
     Resumed,
     /// It is to stop for good; what it has published stays.
     Cancelled,
+    /// It is to count as never read.
+    Undone,
 }
 
 /// What a job does.
@@ -102,6 +104,8 @@ pub enum Standing {
     Cancelled,
     /// Everything is published.
     Published,
+    /// It has stopped for good, and counts as never read once the engine has seen to that.
+    Undone,
 }
 
 impl Standing {
@@ -112,6 +116,7 @@ impl Standing {
             Standing::Paused => "paused",
             Standing::Cancelled => "cancelled",
             Standing::Published => "published",
+            Standing::Undone => "undone",
         }
     }
 }
@@ -154,18 +159,20 @@ impl Jobs {
         }
         let Some(job) = self.0.get_mut(&id) else { return };
         job.heard_ms = at_ms;
-        let is_over = matches!(job.standing, Standing::Cancelled | Standing::Published);
+        let is_stopped = matches!(job.standing, Standing::Cancelled | Standing::Undone);
+        let is_over = is_stopped || job.standing == Standing::Published;
         match says {
             // What was published is out, whatever was said meanwhile.
             Says::Published(progress) => {
                 job.progress = progress;
-                if progress.is_complete && job.standing != Standing::Cancelled {
+                if progress.is_complete && !is_stopped {
                     job.standing = Standing::Published;
                 }
             }
             Says::Paused if !is_over => job.standing = Standing::Paused,
             Says::Resumed if !is_over => job.standing = Standing::Running,
             Says::Cancelled if !is_over => job.standing = Standing::Cancelled,
+            Says::Undone => job.standing = Standing::Undone,
             _ => {}
         }
     }
@@ -182,10 +189,11 @@ impl Jobs {
         all
     }
 
-    /// A job that reads a file with this content, unless it was cancelled.
+    /// A job that reads a file with this content, unless it was cancelled or undone.
     pub fn reading(&self, digest: &str) -> Option<&Job> {
         let reads = |job: &&Job| job.start.files.iter().any(|file| file.digest == digest);
-        self.0.values().filter(|job| job.standing != Standing::Cancelled).find(reads)
+        let counts = |job: &&Job| !matches!(job.standing, Standing::Cancelled | Standing::Undone);
+        self.0.values().filter(counts).find(reads)
     }
 }
 
@@ -223,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_job_is_what_its_records_add_up_to() {
-        use Says::{Cancelled, Paused, Resumed, Started};
+        use Says::{Cancelled, Paused, Resumed, Started, Undone};
         let begun = Started(start());
         for (said, standing, read) in [
             (vec![], Standing::Running, 0),
@@ -233,6 +241,8 @@ mod tests {
             (vec![Paused, Resumed, published(3, false)], Standing::Running, 3),
             (vec![published(3, false), published(5, true), Paused], Standing::Published, 5),
             (vec![Cancelled, Resumed, published(5, true)], Standing::Cancelled, 5),
+            (vec![published(5, true), Undone, Resumed], Standing::Undone, 5),
+            (vec![Undone, published(5, true), Cancelled], Standing::Undone, 5),
         ] {
             let all = [vec![begun.clone()], said].concat();
             let jobs = told(&all);
@@ -250,6 +260,8 @@ mod tests {
         let jobs = told(&[Says::Started(start())]);
         assert_eq!(jobs.reading("d1").map(|job| &*job.id), Some("j"));
         assert!(jobs.reading("d2").is_none());
-        assert!(told(&[Says::Started(start()), Says::Cancelled]).reading("d1").is_none());
+        for over in [Says::Cancelled, Says::Undone] {
+            assert!(told(&[Says::Started(start()), over]).reading("d1").is_none());
+        }
     }
 }

@@ -14,3 +14,8 @@ pub mod job;
 pub mod log;
 pub mod publish;
 pub mod taken;
+
+use cebe_schemas::time::Millis;
+
+/// A job can be undone for so long after the last of its events was read; then what it has left behind is removed.
+pub const UNDONE_WITHIN_MS: Millis = 7 * 86_400_000;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use cebe_schemas::time::Millis;
+use cebe_schemas::time::{Millis, rfc3339_option};
 use cebe_schemas::view::View;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Counts {
     pub skipped: u64,
     /// Those rejected, by reason.
     pub rejected_by_reason: BTreeMap<String, u64>,
+    /// When it was undone, if it was.
+    #[serde(default, with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
+    pub undone_at: Option<Millis>,
 }
 
 /// Follows what is taken in.

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The sorting key decides what is read, so filters may come before rows of one key are merged.
 const EVENTS: &str = "SELECT ordinal, event_name, qontak_customer_id, \
-     toUnixTimestamp64Milli(occurred_at) AS occurred_at_ms, payload, identifier_tokens FROM events \
+     toUnixTimestamp64Milli(occurred_at) AS occurred_at_ms, payload, identifier_tokens, backfill_job FROM events \
      WHERE account_id = ? AND event_name IN ? AND ordinal >= ? AND ordinal < ? \
      ORDER BY ordinal LIMIT ? SETTINGS optimize_move_to_prewhere_if_final = 1";
 

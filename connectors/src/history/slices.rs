@@ -32,6 +32,8 @@ pub struct PastEvent {
     pub payload: String,
     /// Tokens of its identifiers, sorted.
     pub identifier_tokens: Vec<String>,
+    /// The backfill that it came with; "" if it came live.
+    pub backfill_job: String,
 }
 
 /// Cuts the facts of a backlog into slices.
@@ -59,6 +61,7 @@ impl<'k> Slicer<'k> {
                 from: backlog.next,
                 to: backlog.next,
                 groups: Vec::new(),
+                jobs: Vec::new(),
                 facts: Vec::new(),
             },
             groups: HashMap::new(),
@@ -84,8 +87,10 @@ impl<'k> Slicer<'k> {
         for (selector, group) in found {
             let Some(selector) = self.numbers.get(&selector).copied() else { continue };
             let group = group.map(|text| self.group(text));
+            let job = self.job(&event.backfill_job);
             self.bytes += FACT_BYTES;
-            self.slice.facts.push(PastFact { subject, selector, group, at: event.occurred_at_ms });
+            let at = event.occurred_at_ms;
+            self.slice.facts.push(PastFact { subject, selector, group, job, at });
         }
     }
 
@@ -126,6 +131,20 @@ impl<'k> Slicer<'k> {
         number
     }
 
+    /// There are few.
+    fn job(&mut self, job: &str) -> Option<u32> {
+        if job.is_empty() {
+            return None;
+        }
+        let jobs = &mut self.slice.jobs;
+        let at = jobs.iter().position(|held| **held == *job).unwrap_or_else(|| {
+            self.bytes += job.len() + 3;
+            jobs.push(job.into());
+            jobs.len() - 1
+        });
+        Some(at as u32)
+    }
+
     fn cut(&mut self, to: u64) {
         if to <= self.slice.from {
             return;
@@ -136,6 +155,7 @@ impl<'k> Slicer<'k> {
             from: to,
             to,
             groups: Vec::new(),
+            jobs: Vec::new(),
             facts: Vec::new(),
         };
         let slice = std::mem::replace(&mut self.slice, next);
@@ -170,6 +190,7 @@ mod tests {
             occurred_at_ms: ordinal as Millis,
             payload: serde_json::json!({"properties": {"note": note}}).to_string(),
             identifier_tokens: Vec::new(),
+            backfill_job: if ordinal % 3 == 0 { "j".into() } else { String::new() },
         }
     }
 
@@ -189,6 +210,9 @@ mod tests {
         assert_eq!(facts, 24_998, "one an event");
         for slice in &slices {
             assert_eq!(slice.groups.len(), 2, "each text once");
+            assert_eq!(slice.jobs, ["j".into()]);
+            let of_job = |fact: &&PastFact| (fact.at % 3 == 0) == (fact.job == Some(0));
+            assert!(slice.facts.iter().all(|fact| of_job(&fact)));
             let range = slice.from as Millis..slice.to as Millis;
             assert!(slice.facts.iter().all(|fact| range.contains(&fact.at)));
             assert!(serde_json::to_vec(slice).unwrap().len() < 512 << 10);

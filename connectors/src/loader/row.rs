@@ -37,6 +37,8 @@ struct Head<'a> {
     #[serde(with = "cebe_schemas::time::rfc3339")]
     logical_time: Millis,
     seq: u32,
+    #[serde(default, with = "cebe_schemas::time::rfc3339_option")]
+    received_at: Option<Millis>,
     #[serde(borrow)]
     published_at: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -59,7 +61,9 @@ impl Head<'_> {
         else {
             return Ok(None);
         };
-        if !topic.contains(EVENTS_PREFIX) {
+        // One that undoing a backfill has brought up was read long ago.
+        let is_late = self.received_at.is_some_and(|at| at != self.logical_time);
+        if is_late || !topic.contains(EVENTS_PREFIX) {
             return Ok(None);
         }
         let published_at = serde::de::value::CowStrDeserializer::new(published_at.clone());
@@ -102,6 +106,10 @@ mod tests {
         let publication = Publication { source_module: "cdp".into(), published_ms: 500 };
         assert_eq!(event("cebe.events.cdp"), Some(publication));
         assert_eq!(event("cebe.backfill.cdp"), None);
+        let late = br#"{"logical_time":"1970-01-01T00:00:01.002Z","seq":7,"source_module":"cdp",
+            "received_at":"1970-01-01T00:00:01.001Z","published_at":"1970-01-01T00:00:00.500Z",
+            "topic":"cebe.events.cdp"}"#;
+        assert_eq!(read(0, late).unwrap().1.publication, None);
     }
 
     #[test]

@@ -63,11 +63,13 @@ const LEDGER: &str = "SELECT topic, partition, argMax(records_read, at), argMax(
 const BACKFILLS: &str = "SELECT source_module, job, argMax(read, at) AS records_read, \
      argMax(taken, at) AS accepted, argMax(again, at) AS duplicate, argMax(passed, at) AS skipped, \
      argMax(arrayZip(mapKeys(reasons), mapValues(reasons)), at) AS rejected_by_reason, \
+     toUnixTimestamp64Milli(max(undone)) AS undone_ms, \
      toUnixTimestamp64Milli(max(at)) AS at_ms FROM \
      (SELECT source_module, job, records_read AS read, accepted AS taken, duplicate AS again, \
-         skipped AS passed, rejected_by_reason AS reasons, logical_time AS at FROM landing_backfills \
+         skipped AS passed, rejected_by_reason AS reasons, undone_at AS undone, logical_time AS at \
+         FROM landing_backfills \
       UNION ALL SELECT source_module, job, records_read, accepted, duplicate, skipped, \
-         rejected_by_reason, version FROM state_backfills) \
+         rejected_by_reason, undone_at, version FROM state_backfills) \
      WHERE at <= fromUnixTimestamp64Milli(toInt64(?), 'UTC') GROUP BY source_module, job";
 
 /// A count that has come never goes, so that passing over NULL makes no difference.
@@ -251,6 +253,7 @@ struct Backfill {
     duplicate: u64,
     skipped: u64,
     rejected_by_reason: Vec<(String, u64)>,
+    undone_ms: Option<i64>,
     at_ms: i64,
 }
 
@@ -264,6 +267,7 @@ fn backfill_row(row: Backfill) -> BackfillRow {
         rejected: row.rejected_by_reason.iter().map(|(_, count)| count).sum(),
         skipped: row.skipped,
         rejected_by_reason: row.rejected_by_reason,
+        undone_at: row.undone_ms,
         logical_time: row.at_ms,
     }
 }

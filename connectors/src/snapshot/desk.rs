@@ -21,6 +21,7 @@ use super::reading::ReadError;
 use super::store::{Store, StoreError};
 use super::{document, file, keys};
 use crate::adapter::SavedStanding;
+use crate::backfill::UNDONE_WITHIN_MS;
 use crate::fault;
 
 /// So many rows are held while the store fails; then the engine waits too.
@@ -253,18 +254,26 @@ impl Desk {
         self.store.list().is_ok_and(|names| names.iter().any(is_later))
     }
 
-    /// Keeps the last manifests, and the last one of before the base was merged: it shares none of these
-    /// files, of which one may be damaged.
+    /// Keeps the last manifests; the last one of before the base was merged, since it shares none of these
+    /// files, of which one may be damaged; and the last one of before each backfill that may be undone.
     fn forget_manifests(&mut self) {
         let Some(newest) = self.manifests.last() else { return };
         let base = &newest.files.facts.base;
         let is_apart = |of: &Manifest| of.files.facts.base.iter().all(|file| !base.contains(file));
-        let apart = self.manifests.iter().rposition(is_apart);
+        let mut kept: BTreeSet<usize> =
+            self.manifests.iter().rposition(is_apart).into_iter().collect();
+        for job in newest.counters.backfills() {
+            let is_named = !job.id.is_empty();
+            if is_named && newest.t_ms - job.last_ms < UNDONE_WITHIN_MS {
+                let only = BTreeSet::from([job.id.clone()]);
+                kept.extend(self.manifests.iter().rposition(|of| of.has_read_none(&only)));
+            }
+        }
         let surplus = self.manifests.len().saturating_sub(KEPT);
         let mut at = 0;
         self.manifests.retain(|_| {
             at += 1;
-            at > surplus || Some(at - 1) == apart
+            at > surplus || kept.contains(&(at - 1))
         });
     }
 

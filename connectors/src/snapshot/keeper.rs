@@ -141,10 +141,16 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
-    /// What is being written is written to its end, if the store lets it.
-    fn drop(&mut self) {
+impl Keeper {
+    /// Takes no more orders. What is being written is written to its end, if the store lets it.
+    pub fn end(&mut self) {
         drop(self.orders.take());
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.end();
     }
 }

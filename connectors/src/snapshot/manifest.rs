@@ -3,6 +3,9 @@
 //! What was published stands beside the facts: as of the same binding, but while bindings of another logic
 //! are replayed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use cebe_schemas::time::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +132,22 @@ impl Manifest {
     pub(super) fn name(&self) -> String {
         // Sorted by name is sorted by number.
         format!("{PREFIX}{:020}", self.binding)
+    }
+
+    /// What the adapter had counted.
+    pub fn counters(&self) -> &SavedCounters {
+        &self.counters
+    }
+
+    /// Whether nothing is in it of these backfills: none was read yet, or is undone in it.
+    pub fn is_without(&self, jobs: &BTreeSet<Arc<str>>) -> bool {
+        let mut held = self.counters.backfills().filter(|job| !job.is_undone);
+        held.all(|job| !jobs.contains(job.id))
+    }
+
+    /// Whether it is from before all of these backfills.
+    pub(super) fn has_read_none(&self, jobs: &BTreeSet<Arc<str>>) -> bool {
+        self.counters.backfills().all(|job| !jobs.contains(job.id))
     }
 
     /// Everything that it names.

@@ -59,8 +59,10 @@ impl Watch {
     fn tell(&mut self) {
         let since_ms = now_ms() - SILENT_MS;
         let jobs = self.log.jobs().newest_first().into_iter();
-        for job in jobs.filter(|job| job.heard_ms > since_ms && job.standing != Standing::Cancelled)
-        {
+        for job in jobs.filter(|job| {
+            job.heard_ms > since_ms
+                && !matches!(job.standing, Standing::Cancelled | Standing::Undone)
+        }) {
             let shown = Shown::of(job, &self.taken.of(&job.id));
             let processed = shown.processed();
             let labels =

@@ -18,9 +18,9 @@ use cebe_connectors::key_index::disk::DiskKeyIndex;
 use cebe_connectors::loader::LoaderStatus;
 use cebe_connectors::out::numbered::{Numbered, number};
 use cebe_connectors::out::publisher::{Publisher, PublisherOptions};
-use cebe_connectors::snapshot::{Keeper, KeptTick, Manifest, Sizes, Store};
+use cebe_connectors::snapshot::{Keeper, KeptTick, Manifest, PublishedAt, Sizes, Store};
 use cebe_dataflow::Dataflow;
-use cebe_schemas::change::{Change, Membership, Moment, TickOutput};
+use cebe_schemas::change::{Cause, Change, Membership, Moment, TickOutput};
 use cebe_schemas::row::Row;
 use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
@@ -28,15 +28,17 @@ use tokio::sync::watch;
 
 mod budget;
 mod replay;
+mod undo;
 
 use budget::{Budget, Published};
+use undo::{Agreeing, Undone};
 
 use crate::command::now_ms;
 use crate::config::Config;
 use crate::desk::Clerk;
 use crate::keeping::Keeping;
 use crate::recovery::{Recovered, Snapshots};
-use crate::succession::Succession;
+use crate::succession::{Differences, Succession};
 
 /// How long an idle engine waits before it looks for wake-ups, other engines and the end again.
 const IDLE: Duration = Duration::from_millis(50);
@@ -69,6 +71,7 @@ pub struct Engine {
     succession: Option<Succession>,
     /// Where it is told what was published, when it began.
     outputs: (Store, Option<Manifest>),
+    agreeing: Agreeing,
 }
 
 /// What a binding amounts to, before it is numbered.
@@ -76,6 +79,8 @@ struct Computed {
     rows: Vec<Row>,
     moments: Vec<Moment>,
     kept: KeptTick,
+    /// Then the rows lack the differences.
+    undone: Option<Undone>,
 }
 
 impl Engine {
@@ -123,6 +128,7 @@ impl Engine {
             logic_version,
             succession,
             outputs: (store, snapshots.outputs().cloned()),
+            agreeing: Agreeing::default(),
         })
     }
 
@@ -152,6 +158,7 @@ impl Engine {
                 self.source.fill(Duration::ZERO)?;
             }
             self.log.poll()?;
+            self.agree()?;
             let ranges = self.source.offer(limits);
             let due = self.wakeup_is_due() || self.log.answer_due() || last.elapsed() > HEARTBEAT;
             if ranges.is_empty() && !due {
@@ -197,13 +204,40 @@ impl Engine {
     /// What a binding amounts to, and what is to be kept of it. `report` writes it to logs and metrics:
     /// once, by the engine that publishes it.
     fn tick(&mut self, binding: &Binding, report: bool) -> anyhow::Result<(Numbered, KeptTick)> {
-        let Computed { rows, moments, mut kept } = self.compute(binding, report)?;
+        let Computed { mut rows, moments, mut kept, undone } = self.compute(binding, report)?;
         kept.facts.memberships = Membership::of(&moments);
+        if let Some(Undone { said, last_ms }) = undone {
+            let at = (binding, Cause::Backfill);
+            rows.append(&mut self.differences(&said, last_ms, at, &mut kept)?);
+        }
         Ok((self.number(binding, rows, moments)?, kept))
+    }
+
+    /// What has to be published of a binding after which something else is said than what was published
+    /// through `last_ms`, for the given reason.
+    fn differences(
+        &mut self,
+        said: &Succession,
+        last_ms: Millis,
+        (binding, cause): (&Binding, Cause),
+        kept: &mut KeptTick,
+    ) -> anyhow::Result<Vec<Row>> {
+        let (kafka, (store, outputs)) = (self.config.kafka_options(), &self.outputs);
+        let at = (binding.t_ms, cause);
+        let Differences { rows, memberships, published } =
+            said.differences(&kafka, (store, outputs.as_ref()), last_ms, at)?;
+        self.dataflow.recall_members(&memberships);
+        kept.facts.memberships = memberships;
+        kept.published = Some((PublishedAt::new(binding.number, binding.t_ms), published));
+        Ok(rows)
     }
 
     fn compute(&mut self, binding: &Binding, report: bool) -> anyhow::Result<Computed> {
         let records = self.source.take(&binding.ranges)?;
+        let undoes = self.adapter.undoes(&records);
+        if !undoes.is_empty() {
+            return self.undo(binding, &records, &undoes);
+        }
         let mut adapted = self.adapter.adapt(binding.t_ms, binding.first_ordinal, &records)?;
         let kept = KeptTick::new(&adapted, binding.t_ms);
         let begin = Instant::now();
@@ -214,7 +248,7 @@ impl Engine {
             adapted.report();
             report_metrics(&output, begin.elapsed());
         }
-        Ok(Computed { rows: adapted.rows, moments: output.moments, kept })
+        Ok(Computed { rows: adapted.rows, moments: output.moments, kept, undone: None })
     }
 
     fn number(

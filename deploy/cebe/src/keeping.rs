@@ -39,6 +39,17 @@ impl Keeping {
         }
     }
 
+    /// Hands over a tick that is no state to begin with.
+    pub fn add(&mut self, tick: KeptTick) {
+        self.rows += tick.facts.len();
+        self.keeper.keep(tick);
+    }
+
+    /// Keeps nothing more.
+    pub fn end(&mut self) {
+        self.keeper.end();
+    }
+
     /// The ticks from now on are of `logic_version`.
     pub fn follow(&mut self, logic_version: u32) {
         self.logic_version = logic_version;

@@ -25,8 +25,10 @@ use crate::config::Config;
 use crate::succession::Succession;
 
 mod rebuild;
+mod without;
 
 pub use rebuild::Stopped;
+pub use without::Begun;
 
 /// The snapshots that this log can go on from, newest first.
 pub struct Snapshots {
@@ -187,15 +189,26 @@ pub(crate) type Restored = (Adapter<()>, Dataflow, Option<Millis>);
 pub(crate) fn restore(
     store: &Store,
     manifest: &Manifest,
-    (workers, topics, judge): (usize, &Topics, &Judge),
+    known: (usize, &Topics, &Judge),
     keys: &mut DiskKeyIndex,
+    told: Option<&mut Succession>,
+    mut between: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Restored> {
+    fill(keys, &Snapshot::open(store, manifest)?, manifest, &mut between)?;
+    restore_facts(store, manifest, known, told, between)
+}
+
+/// The same without the key index.
+fn restore_facts(
+    store: &Store,
+    manifest: &Manifest,
+    (workers, topics, judge): (usize, &Topics, &Judge),
     mut told: Option<&mut Succession>,
     mut between: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Restored> {
     let begin = Instant::now();
     let snapshot = Snapshot::open(store, manifest)?;
     let mut adapter = Adapter::restore(judge.clone(), topics.clone(), (), snapshot.adapter()?)?;
-    fill(keys, &snapshot, manifest, &mut between)?;
     let mut dataflow = Dataflow::start(workers)?;
     let mut restoring = match &told {
         Some(_) => dataflow.tell_again(manifest.t_ms),
@@ -240,7 +253,9 @@ fn fill(
     let (held_until, until) = (keys.next_ordinal(), manifest.next_ordinal);
     if held_until < until {
         tracing::info!(held_until, until, "taking used keys from the snapshot");
-        for used in snapshot.keys_from(held_until) {
+        // Undoing a backfill uses up keys of earlier ordinals.
+        let has_undone = manifest.counters().backfills().any(|job| job.is_undone);
+        for used in snapshot.keys_from(if has_undone { 0 } else { held_until }) {
             keys.fill(used?)?;
             between()?;
         }

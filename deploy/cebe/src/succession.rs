@@ -1,5 +1,6 @@
 //! From one logic to another: what the logic before has published is compared with what this one says, and
-//! the differences are published, once, with the first binding of this logic.
+//! the differences are published, once, with the first binding of this logic. From a state with a backfill to
+//! the one without it alike, with the binding that undoes it.
 //!
 //! Until that binding, what the dataflow tells is noted instead of published. What was published is told by
 //! the newest snapshot that knows it, and by `cebe.out.*` after that. Which logic is newer does not matter: a
@@ -14,7 +15,7 @@ use cebe_connectors::out::change_row::from_change;
 use cebe_connectors::out::numbered::key;
 use cebe_connectors::out::outputs;
 use cebe_connectors::snapshot::{Manifest, Published, PublishedOne, Store, reading};
-use cebe_schemas::change::{Membership, Moment};
+use cebe_schemas::change::{Cause, Membership, Moment};
 use cebe_schemas::row::{Row, RowError, SegmentRow};
 use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::token::Keys;
@@ -59,19 +60,24 @@ impl Succession {
         }
     }
 
+    /// From here on the state is another one, of which `other` says everything.
+    pub fn become_of(&mut self, other: Succession) {
+        self.said = other.said;
+    }
+
     /// Goes on with `binding`; returns which logic has published the tick before it, and its logical time.
     pub fn follow(&mut self, binding: &Binding) -> (u32, Millis) {
         std::mem::replace(&mut self.last, (binding.logic_version, binding.t_ms))
     }
 
-    /// What the tick at `t_ms` has to publish after another logic has published through `last_ms`. Begun was
-    /// with what `outputs` knows; none: with nothing.
+    /// What the tick at `t_ms` has to publish, for the reason `cause`, after another logic has published through
+    /// `last_ms`. Begun was with what `outputs` knows; none: with nothing.
     pub fn differences(
         &self,
         kafka: &KafkaOptions,
         (store, outputs): (&Store, Option<&Manifest>),
         last_ms: Millis,
-        t_ms: Millis,
+        (t_ms, cause): (Millis, Cause),
     ) -> anyhow::Result<Differences> {
         let after_ms = outputs.and_then(Manifest::published).map_or(0, |at| at.t_ms);
         if after_ms > last_ms {
@@ -82,9 +88,9 @@ impl Succession {
             );
         }
         let published = outputs::read(kafka, after_ms, last_ms, now_ms())?;
-        let differences = self.compare(store, outputs, published, t_ms)?;
+        let differences = self.compare(store, outputs, published, (t_ms, cause))?;
         let (rows, members) = (differences.rows.len(), differences.memberships.len());
-        tracing::info!(rows, members, "the logic has changed: the differences are published");
+        tracing::info!(rows, members, ?cause, "the differences are published");
         Ok(differences)
     }
 
@@ -94,7 +100,7 @@ impl Succession {
         store: &Store,
         outputs: Option<&Manifest>,
         published: Published,
-        t_ms: Millis,
+        at: (Millis, Cause),
     ) -> anyhow::Result<Differences> {
         let (mut differences, mut known) = (Differences::default(), HashSet::new());
         for one in published.rows().iter().filter(|one| one.deleted) {
@@ -108,14 +114,14 @@ impl Succession {
                 }
                 let new = self.said.get_key_value(&(one.view, one.key.clone()));
                 differences.member(&old);
-                differences.turn(Some(&old), new.map(|(_, row)| row), t_ms);
+                differences.turn(Some(&old), new.map(|(_, row)| row), at);
                 known.extend(new.map(|(place, _)| place));
             }
             anyhow::Ok(())
         };
         reading::published(store, outputs, published.clone(), take_in)?;
         for (_, new) in self.said.iter().filter(|(place, _)| !known.contains(place)) {
-            differences.turn(None, Some(new), t_ms);
+            differences.turn(None, Some(new), at);
         }
         differences.published = published;
         differences.settle();
@@ -124,8 +130,8 @@ impl Succession {
 }
 
 impl Differences {
-    fn turn(&mut self, old: Option<&Row>, new: Option<&Row>, t_ms: Millis) {
-        if let Some(row) = Row::turn(old, new, t_ms) {
+    fn turn(&mut self, old: Option<&Row>, new: Option<&Row>, (t_ms, cause): (Millis, Cause)) {
+        if let Some(row) = Row::turn(old, new, t_ms, cause) {
             self.member(&row);
             self.rows.push(row);
         }
@@ -170,4 +176,4 @@ fn is_recorded(row: &Row) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::backfills::backfills;
 use super::definition::{metric, metric_key, segment, segment_key};
 use super::expand::{Given, expand};
 use super::field::Field;
@@ -64,6 +65,7 @@ pub(super) fn apply(state: &ControlState, record: &[u8]) -> Result<ControlState,
                 }
             }
             "settings" => settings(&field, &mut next.settings)?,
+            "backfills" => backfills(&root, &field, &mut next.undoing)?,
             "changed_by" => drop(field.text(256)?),
             _ => return Err(field.unknown()),
         }

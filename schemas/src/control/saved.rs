@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::definition::{metric, segment};
 use super::expand::{Given, expand};
 use super::field::Field;
-use super::{ControlError, ControlState, Ingestion, Settings};
+use super::{ControlError, ControlState, Ingestion, Settings, Undoing};
 use crate::definition::{About, Definitions, Metric};
 
 /// Everything that a [`ControlState`] is made of.
@@ -19,6 +19,8 @@ pub struct SavedControl {
     unlisted: Ingestion,
     sources: BTreeMap<String, Ingestion>,
     settings: Settings,
+    #[serde(default)]
+    undoing: Undoing,
     segments: Vec<AsGiven>,
     metrics: Vec<AsGiven>,
 }
@@ -53,6 +55,7 @@ impl ControlState {
             unlisted: self.unlisted.clone(),
             sources: self.sources.clone(),
             settings: self.settings.clone(),
+            undoing: self.undoing.clone(),
             segments: self.definitions.segments.iter().map(|s| AsGiven::of(&s.about)).collect(),
             metrics: self
                 .definitions
@@ -69,7 +72,7 @@ impl ControlState {
     /// # Errors
     /// A definition is not one any more: this version reads definitions in another way.
     pub fn restore(saved: SavedControl) -> Result<ControlState, ControlError> {
-        let SavedControl { unlisted, sources, settings, segments, metrics } = saved;
+        let SavedControl { unlisted, sources, settings, undoing, segments, metrics } = saved;
         let state = ControlState::with_unlisted(unlisted);
         let mut definitions = Definitions::clone(&state.definitions);
         for given in &segments {
@@ -79,6 +82,6 @@ impl ControlState {
             definitions.put_metric(given.read(metric)?);
         }
         expand(&mut definitions, &Given::new())?;
-        Ok(ControlState { sources, settings, ..state }.with(definitions))
+        Ok(ControlState { sources, settings, undoing, ..state }.with(definitions))
     }
 }

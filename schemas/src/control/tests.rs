@@ -42,6 +42,34 @@ fn everything_is_off_by_default() {
 }
 
 #[test]
+fn a_backfill_is_undone_in_two_steps() {
+    let mut state = ControlState::new();
+    let changed = Applied { backfills_changed: true, ..Applied::default() };
+    let undo = json!({"backfills": {"j": "undo"}, "changed_by": "me"});
+    assert!(!state.undoing().has_ended("j"));
+    assert_eq!(apply(&mut state, undo.clone()).unwrap(), changed);
+    assert!(state.undoing().has_ended("j") && !state.undoing().has_ended("k"));
+    assert_eq!(apply(&mut state, undo.clone()).unwrap(), Applied::default());
+    let undone = json!({"backfills": {"j": "undone"}});
+    assert_eq!(apply(&mut state, undone.clone()).unwrap(), changed);
+    assert!(state.undoing().undone().contains("j") && state.undoing().asked().is_empty());
+    for again in [undo, undone] {
+        assert_eq!(apply(&mut state, again).unwrap(), Applied::default());
+    }
+    assert_eq!(ControlState::restore(state.save()).unwrap(), state);
+}
+
+#[test]
+fn what_is_wrong_with_undoing_is_named() {
+    check_refused(json!({"backfills": {"j": "undone"}}), "/backfills/j");
+    check_refused(json!({"backfills": {"j": true}}), "/backfills/j");
+    check_refused(json!({"backfills": {"": "undo"}}), "/backfills/");
+    let message =
+        check_refused(json!({"backfills": {"j": "undo"}, "sources": {"cdp": "on"}}), "/backfills");
+    assert!(message.contains("of its own"), "{message}");
+}
+
+#[test]
 fn flags() {
     let mut state = ControlState::new();
     let record = json!({"sources": {"cdp": "on", "ads": {"accounts": ["b", "a"]}, "x": "off"}, "changed_by": "me"});

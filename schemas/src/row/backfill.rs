@@ -22,6 +22,8 @@ pub struct BackfillRow {
     pub skipped: u64,
     /// Those rejected, by reason: sorted.
     pub rejected_by_reason: Vec<(String, u64)>,
+    /// When it was undone; none: what was taken in counts.
+    pub undone_at: Option<Millis>,
     /// As of.
     pub logical_time: Millis,
 }
@@ -39,6 +41,9 @@ impl BackfillRow {
         let reasons: Vec<_> =
             self.rejected_by_reason.iter().map(|(name, n)| (&**name, n.to_string())).collect();
         row.object("rejected_by_reason", reasons.iter().map(|(name, n)| (*name, &**n)));
+        if let Some(undone_at) = self.undone_at {
+            row.time("undone_at", undone_at);
+        }
         row.time("logical_time", self.logical_time);
         row.value("seq", &seq);
     }

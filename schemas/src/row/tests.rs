@@ -174,7 +174,7 @@ proptest! {
         let new = new.filter(|new| old.as_ref().is_none_or(|old| old.view() == new.view()));
         let now = |row: &Option<Row>| row.as_ref().and_then(|row| said(row).0);
         let (before, after) = (now(&old), now(&new));
-        let turn = Row::turn(old.as_ref(), new.as_ref(), AT + 9);
+        let turn = Row::turn(old.as_ref(), new.as_ref(), AT + 9, Cause::Definition);
         prop_assert_eq!(turn.is_none(), before == after, "{:?}", turn);
         if let Some(turn) = turn {
             prop_assert_eq!(said(&turn), (after, before));

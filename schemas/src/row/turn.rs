@@ -7,15 +7,15 @@ use crate::change::Cause;
 use crate::time::Millis;
 
 impl Row {
-    /// The row that makes what `old` says, the last published row of a key, into what `new` says. Either
-    /// may be none, or tell that there is nothing. None if they say the same; when that came to be does
+    /// The row that makes what `old` says, the last published row of a key, into what `new` says, for the
+    /// reason `cause`. Either may be none, or tell that there is nothing. None if they say the same; when that came to be does
     /// not matter, nor does by which version of its definition a member entered.
-    pub fn turn(old: Option<&Row>, new: Option<&Row>, t_ms: Millis) -> Option<Row> {
+    pub fn turn(old: Option<&Row>, new: Option<&Row>, t_ms: Millis, cause: Cause) -> Option<Row> {
         let old = old.filter(|row| !row.is_deleted());
         let new = new.filter(|row| !row.is_deleted());
         let mut row = new.or(old)?.clone();
         let says_the_same = row.follow(old, new.is_none());
-        (!says_the_same).then(|| row.at(t_ms))
+        (!says_the_same).then(|| row.at(t_ms, cause))
     }
 
     /// Whether the key has no value any more.
@@ -99,8 +99,8 @@ impl Row {
         }
     }
 
-    /// The same, as a change of logic at `t_ms`.
-    fn at(mut self, t_ms: Millis) -> Row {
+    /// The same, as a change at `t_ms`.
+    fn at(mut self, t_ms: Millis, because: Cause) -> Row {
         let (cause, time) = match &mut self {
             Row::Identity(row) => (&mut row.cause, &mut row.logical_time),
             Row::Customer(row) => (&mut row.cause, &mut row.logical_time),
@@ -119,7 +119,7 @@ impl Row {
             | Row::Reconciliation(_)
             | Row::Backfill(_) => return self,
         };
-        (*cause, *time) = (Cause::Definition, t_ms);
+        (*cause, *time) = (because, t_ms);
         self
     }
 }

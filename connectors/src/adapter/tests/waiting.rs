@@ -129,6 +129,7 @@ impl World {
         assert_eq!(tick.input.definitions, twin.input.definitions);
         assert!(twin.input.past.is_empty(), "what was foreseen is not read");
         self.events.extend(events(&tick).into_iter().map(|row| PastEvent {
+            backfill_job: row.backfill_job.to_string(),
             ordinal: row.ordinal,
             event_name: row.event_name.to_string(),
             qontak_customer_id: row.qontak_customer_id.to_string(),

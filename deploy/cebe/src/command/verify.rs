@@ -50,6 +50,7 @@ pub fn run(config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let Exported { bindings, records, since_ms } = export(&kafka, at_ms, &bound)?;
     let (now_ms, workers) = (super::now_ms(), config.engine.workers as usize);
     let expected = Expected::write(&bound, folder, judge, workers, at_ms, now_ms)?;
+    let since_ms = since_ms.max(expected.undone_ms);
     let mut comparisons = tables.compare(&expected, at_ms, now_ms, since_ms)?;
     for view in View::ALL {
         comparisons.push(feeds::compare(&kafka, &expected, view, at_ms, since_ms)?);

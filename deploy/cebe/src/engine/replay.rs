@@ -8,12 +8,13 @@ use cebe_connectors::binding::Binding;
 use cebe_connectors::fault;
 use cebe_connectors::out::numbered::{Numbered, compare};
 use cebe_connectors::out::progress_log::{self, ProgressLog};
-use cebe_connectors::snapshot::{KeptTick, PublishedAt};
-use cebe_schemas::change::Membership;
+use cebe_connectors::snapshot::KeptTick;
+use cebe_schemas::change::{Cause, Membership};
 
+use super::undo::Undone;
 use super::{Computed, Engine};
 use crate::recovery::answer;
-use crate::succession::Differences;
+use crate::succession::Succession;
 
 /// A replay says how far it is this often.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -66,8 +67,7 @@ impl Engine {
         report: bool,
     ) -> anyhow::Result<(Option<Numbered>, KeptTick)> {
         let mine = self.logic_version;
-        let Computed { rows, moments, mut kept } = self.compute(binding, report)?;
-        let Some(succession) = &mut self.succession else {
+        let Some(mut succession) = self.succession.take() else {
             if binding.logic_version != mine {
                 bail!(
                     "binding {} has logic {}, and not {mine} as this version of cebe and the bindings \
@@ -76,26 +76,40 @@ impl Engine {
                     binding.logic_version
                 );
             }
-            kept.facts.memberships = Membership::of(&moments);
-            return Ok((Some(self.number(binding, rows, moments)?), kept));
+            let (tick, kept) = self.tick(binding, report)?;
+            return Ok((Some(tick), kept));
         };
+        let outcome = self.succeed(binding, report, &mut succession);
+        self.succession = Some(succession);
+        outcome
+    }
+
+    /// The same while bindings of another logic are replayed.
+    fn succeed(
+        &mut self,
+        binding: &Binding,
+        report: bool,
+        succession: &mut Succession,
+    ) -> anyhow::Result<(Option<Numbered>, KeptTick)> {
+        let mine = self.logic_version;
+        let Computed { mut rows, moments, mut kept, undone } = self.compute(binding, report)?;
+        let has_undone = undone.is_some();
+        if let Some(Undone { said, .. }) = undone {
+            succession.become_of(said);
+        }
         succession.note(&moments, self.adapter.token_keys());
         let (before, last_ms) = succession.follow(binding);
         self.keeping.follow(binding.logic_version);
         if binding.logic_version != mine {
             return Ok((None, kept));
         }
-        if before == mine {
+        if before == mine && !has_undone {
             kept.facts.memberships = Membership::of(&moments);
             return Ok((Some(self.number(binding, rows, moments)?), kept));
         }
-        let (kafka, (store, outputs)) = (self.config.kafka_options(), &self.outputs);
-        let Differences { rows: differences, memberships, published } =
-            succession.differences(&kafka, (store, outputs.as_ref()), last_ms, binding.t_ms)?;
-        self.dataflow.recall_members(&memberships);
-        kept.facts.memberships = memberships;
-        kept.published = Some((PublishedAt::new(binding.number, binding.t_ms), published));
-        let rows = [rows, differences].concat();
+        let cause = if before == mine { Cause::Backfill } else { Cause::Definition };
+        let at = (binding, cause);
+        rows.append(&mut self.differences(succession, last_ms, at, &mut kept)?);
         Ok((Some(self.number(binding, rows, Vec::new())?), kept))
     }
 }

@@ -1,17 +1,21 @@
 //! What an engine has bound, as a file: a line for each binding, then one for each of its records,
 //! in the order of their ordinals. Empty bindings are there too: time has passed.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cebe_connectors::adapter::{Adapter, Past};
 use cebe_connectors::binding::Binding;
 use cebe_connectors::kafka::Topics;
 use cebe_connectors::kafka::source::Record;
+use cebe_connectors::key_index::memory::MemoryKeyIndex;
 use cebe_schemas::control::ControlState;
 use cebe_schemas::time::{Millis, rfc3339};
+use cebe_schemas::verdict::Judge;
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
@@ -74,25 +78,67 @@ pub fn write(out: &mut impl Write, binding: &Binding, records: Vec<Record>) -> a
     Ok(())
 }
 
-/// Tells `evaluation` what the control records of the file called `name` define. Each is read by
-/// itself: what it looks at does not depend on the others, and more than is needed does no harm.
-pub fn foresee(
+/// Tells `evaluation` what the control records of the file called `name` define, and which backfills they undo.
+/// Each definition is read by itself: what it looks at does not depend on the others, and more than is needed
+/// does no harm. The file is read once or twice.
+pub fn foresee<R: BufRead>(
     evaluation: &mut Evaluation,
-    reader: impl BufRead,
+    open: impl Fn() -> anyhow::Result<R>,
     name: &str,
     at_ms: Millis,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Undoings> {
     let topics = Topics::default();
-    let mut lines = BoundLines::new(reader, name, at_ms);
+    let mut lines = BoundLines::new(open()?, name, at_ms);
+    let mut undoes = false;
     while let Some(tick) = lines.next_tick()? {
         for record in tick.records.iter().filter(|record| *record.topic == topics.control) {
             let mut control = ControlState::new();
-            if control.apply(&record.payload).is_ok_and(|applied| applied.definitions_changed) {
-                evaluation.foresee(&control.definitions());
+            match control.apply(&record.payload) {
+                Ok(applied) if applied.definitions_changed => {
+                    evaluation.foresee(&control.definitions());
+                }
+                Ok(applied) => undoes |= applied.backfills_changed,
+                Err(_) => {}
             }
         }
     }
-    Ok(())
+    if !undoes {
+        return Ok(Undoings::default());
+    }
+    let undoings = Undoings::find(evaluation.judge(), open()?, name, at_ms)?;
+    evaluation.leave_out(undoings.jobs.iter().cloned());
+    Ok(undoings)
+}
+
+/// Which backfills are undone at the end of a file, and when the last was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undoings {
+    pub jobs: BTreeSet<Arc<str>>,
+    pub last_ms: Option<Millis>,
+}
+
+impl Undoings {
+    /// Whether a control record is in force depends on those before it, and on history.
+    fn find(
+        judge: &Judge,
+        reader: impl BufRead,
+        name: &str,
+        at_ms: Millis,
+    ) -> anyhow::Result<Self> {
+        let (keys, control) = (MemoryKeyIndex::default(), ControlState::new());
+        let mut adapter =
+            Adapter::new(judge.clone(), Topics::default(), keys, control).with_past(Past::Checked);
+        let mut lines = BoundLines::new(reader, name, at_ms);
+        let mut undoings = Undoings::default();
+        while let Some(tick) = lines.next_tick()? {
+            adapter.adapt(tick.t_ms, tick.first_ordinal, &tick.records)?;
+            let undone = adapter.control().undoing().undone();
+            if undone.len() > undoings.jobs.len() {
+                undoings = Undoings { jobs: undone.clone(), last_ms: Some(tick.t_ms) };
+            }
+        }
+        Ok(undoings)
+    }
 }
 
 /// Reads ticks from such a file.

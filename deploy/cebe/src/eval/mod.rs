@@ -17,6 +17,8 @@ pub mod rows;
 mod tick;
 pub mod views;
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use cebe_connectors::adapter::{Adapter, Past};
 use cebe_connectors::kafka::Topics;
@@ -61,6 +63,11 @@ impl Evaluation {
         self.adapter.foresee(definitions);
     }
 
+    /// Tells nothing of events of these backfills, which will be undone.
+    pub fn leave_out(&mut self, jobs: impl IntoIterator<Item = Arc<str>>) {
+        self.adapter.leave_out(jobs);
+    }
+
     /// All rows that the engine would publish for `tick`, not yet numbered. Rows of one key are in
     /// order of time.
     pub fn tick(&mut self, tick: &Tick) -> anyhow::Result<Vec<Row>> {
@@ -89,6 +96,11 @@ impl Evaluation {
     /// found by the caller.
     pub fn explain(&mut self, ids: [&str; 3]) -> anyhow::Result<(Box<Explanation>, Vec<String>)> {
         Ok(explain::explain(&self.adapter, &mut self.dataflow, ids)??)
+    }
+
+    /// What events are judged with.
+    pub fn judge(&self) -> &Judge {
+        self.adapter.judge()
     }
 
     /// The control state after the last tick.

@@ -65,10 +65,13 @@ impl EventFile<'_> {
             Input::Bound(_) => Past::Checked,
         };
         let mut evaluation = Evaluation::start(judge, control.clone(), self.workers, past)?;
-        let reader = source.reader()?;
         match input {
-            Input::Lines(_) => foresee(&mut evaluation, control, reader, self.previewed)?,
-            Input::Bound(_) => bound::foresee(&mut evaluation, reader, name, self.at_ms)?,
+            Input::Lines(_) => {
+                foresee(&mut evaluation, control, source.reader()?, self.previewed)?;
+            }
+            Input::Bound(_) => {
+                bound::foresee(&mut evaluation, || source.reader(), name, self.at_ms)?;
+            }
         }
         let bar = progress_bar(source.bytes());
         let (mut last, mut read) = (None, 0);

@@ -133,4 +133,6 @@ pub struct Backfilled<'v> {
     pub rejected: u64,
     pub skipped: u64,
     pub rejected_by_reason: BTreeMap<String, u64>,
+    #[serde(with = "rfc3339_option")]
+    pub undone_at: Option<Millis>,
 }

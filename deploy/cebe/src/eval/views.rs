@@ -271,6 +271,7 @@ impl Views {
             rejected: row.rejected,
             skipped: row.skipped,
             rejected_by_reason: row.rejected_by_reason.iter().cloned().collect(),
+            undone_at: row.undone_at,
         })
     }
 

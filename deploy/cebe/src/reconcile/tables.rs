@@ -18,11 +18,11 @@ pub struct Stored {
     pub ledger: BTreeMap<Place, Entry>,
     /// Partitions of which newer rows of the ledger have been loaded.
     pub newer: BTreeSet<Place>,
-    /// Rows of `events` that are to be kept.
+    /// Rows of events that are to be kept, also of backfills that were undone.
     pub events: BTreeMap<Place, u64>,
     /// Events whose retention is over, as they were noted when they came.
     pub expired: BTreeMap<Place, u64>,
-    /// Rows of `rejected_events`.
+    /// Rows of records that were rejected, likewise.
     pub rejected: BTreeMap<Place, u64>,
     /// Offsets in `skipped_ranges`.
     pub skipped: BTreeMap<Place, u64>,
@@ -60,8 +60,10 @@ impl Stored {
         asked.hours(&mut stored)?;
         stored.events = asked.events()?;
         stored.expired = asked.expired(cut)?;
-        stored.rejected = asked
-            .counts("count()", &format!("rejected_events WHERE received_at <= {}", asked.until))?;
+        stored.rejected = asked.counts(
+            "count()",
+            &format!("landing_rejected FINAL WHERE received_at <= {}", asked.until),
+        )?;
         stored.skipped = asked.counts(
             "sum(to_offset - from_offset)",
             &format!("skipped_ranges WHERE logical_time <= {}", asked.until),
@@ -130,7 +132,7 @@ impl Asked<'_, '_> {
         self.counts(
             "count()",
             &format!(
-                "events WHERE received_at <= {until} AND (startsWith(event_name, 'customer.')
+                "landing_events FINAL WHERE received_at <= {until} AND (startsWith(event_name, 'customer.')
                      OR startsWith(event_name, 'segment.')
                      OR toDate(occurred_at) + INTERVAL 24 MONTH + INTERVAL 1 DAY > toDate('{today}'))"
             ),

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod rebuilt;
+mod undone;
 
 pub(crate) const T: Millis = 1_764_000_000_000;
 pub(crate) const HOUR_MS: Millis = 3_600_000;

@@ -28,11 +28,11 @@ fn overlook(input: &mut TickInput) {
 
 /// What a reader holds: by view and key, the row.
 #[derive(Default)]
-struct Reader(BTreeMap<(View, Vec<u8>), Value>);
+pub(crate) struct Reader(BTreeMap<(View, Vec<u8>), Value>);
 
 impl Reader {
     /// Takes in the changes of a tick, which have to follow from what is held.
-    fn read(&mut self, records: &[OutRecord]) -> Result<(), TestCaseError> {
+    pub fn read(&mut self, records: &[OutRecord]) -> Result<(), TestCaseError> {
         for record in records.iter().filter(|record| View::COMPUTED.contains(&record.view)) {
             let row: Value = serde_json::from_slice(&record.value).unwrap();
             let place = (record.view, record.key.clone());
@@ -80,7 +80,7 @@ impl Reader {
     }
 
     /// What is held, but for when and why it came to be.
-    fn said(&self) -> BTreeMap<(View, Vec<u8>), Value> {
+    pub fn said(&self) -> BTreeMap<(View, Vec<u8>), Value> {
         let when = ["logical_time", "seq", "cause", "definition_version"];
         let said = |row: &Value| -> Value {
             let columns = row.as_object().unwrap().iter();
@@ -168,8 +168,9 @@ impl Successor {
         for one in self.published.rows().iter().filter(|one| one.t_ms > after_ms) {
             published.push(one.clone());
         }
-        let differences =
-            succession.compare(store, Some(&self.outputs), published, binding.t_ms).unwrap();
+        let differences = succession
+            .compare(store, Some(&self.outputs), published, (binding.t_ms, Cause::Definition))
+            .unwrap();
         dataflow.recall_members(&differences.memberships);
         adapted.rows.extend(differences.rows);
         number(binding, adapted.rows, Vec::new(), adapter.token_keys()).unwrap().records

@@ -22,8 +22,7 @@ pub(super) struct Check {
 
 const LEDGER: &str = "topic, partition, records_read, accepted, duplicate, rejected, skipped";
 const LEDGER_KEY: &[&str] = &["topic", "partition"];
-const BACKFILLS: &str =
-    "source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason";
+const BACKFILLS: &str = "source_module, job, records_read, accepted, duplicate, rejected, skipped, rejected_by_reason, undone_at";
 const BACKFILLS_KEY: &[&str] = &["source_module", "job"];
 const RECONCILIATION: &str = "source_module, hour, emitted, read";
 const RECONCILIATION_KEY: &[&str] = &["source_module", "hour"];

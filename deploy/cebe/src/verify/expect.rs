@@ -1,9 +1,10 @@
 //! The bound input, evaluated: one file a view, one a partition of each feed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use cebe_connectors::adapter::Past;
@@ -28,6 +29,8 @@ const KEPT_MONTHS: u32 = 24;
 pub struct Expected {
     folder: PathBuf,
     feeds: BTreeMap<(View, u32), BufWriter<File>>,
+    /// When a backfill was undone last. What is expected of the time before is without it.
+    pub undone_ms: Option<Millis>,
 }
 
 /// The columns of the view `events` that are compared, in this order. `properties` is a copy of a
@@ -62,7 +65,8 @@ impl Expected {
         at_ms: Millis,
         now_ms: Millis,
     ) -> anyhow::Result<Expected> {
-        let mut expected = Expected { folder: folder.to_owned(), feeds: BTreeMap::new() };
+        let (folder_of, feeds) = (folder.to_owned(), BTreeMap::new());
+        let mut expected = Expected { folder: folder_of, feeds, undone_ms: None };
         let keys = judge.keys.clone();
         let control = ControlState::new();
         // What the engine has read of the past is not used: it has to be what events say.
@@ -72,7 +76,8 @@ impl Expected {
             let file = File::open(bound).with_context(|| format!("{name}: cannot be read"))?;
             Ok(BufReader::with_capacity(1 << 20, file))
         };
-        foresee(&mut evaluation, open()?, &name, at_ms)?;
+        let undoings = foresee(&mut evaluation, open, &name, at_ms)?;
+        expected.undone_ms = undoings.last_ms;
         let mut lines = BoundLines::new(open()?, &name, at_ms);
         let mut events = BufWriter::new(File::create(folder.join("events.jsonl"))?);
         let kept_from_ms = events_kept_from(now_ms);
@@ -93,7 +98,8 @@ impl Expected {
                 expected.feed(record.view, record.partition, &record.value)?;
             }
             let accepted = records.iter().filter(|record| record.view == View::Events);
-            write_events(&mut events, accepted.map(|record| &*record.value), kept_from_ms)?;
+            let accepted = accepted.map(|record| &*record.value);
+            write_events(&mut events, accepted, kept_from_ms, &undoings.jobs)?;
         }
         events.flush()?;
         erasures.empty(folder, "events.jsonl")?;
@@ -147,20 +153,30 @@ fn write_events<'v>(
     out: &mut impl Write,
     values: impl Iterator<Item = &'v [u8]>,
     kept_from_ms: Millis,
+    undone: &BTreeSet<Arc<str>>,
 ) -> anyhow::Result<()> {
     let rows: Result<Vec<Value>, _> = values.map(serde_json::from_slice).collect();
     let mut rows = rows?;
-    rows.retain(|row| is_kept(row, kept_from_ms));
+    rows.retain(|row| is_kept(row, kept_from_ms) && !is_undone(row, undone));
     rows.sort_by_key(|row| row["ordinal"].as_u64());
     for row in rows {
-        // A live event is written without a job.
-        let value = |name: &str| row.get(name).cloned().unwrap_or_else(|| json!(""));
+        // A live event is written without a job. The view shows when it arrived.
+        let value = |name: &str| {
+            let name = if name == "logical_time" { "received_at" } else { name };
+            row.get(name).cloned().unwrap_or_else(|| json!(""))
+        };
         let column = |name: &&str| ((*name).to_owned(), value(name));
         let shown: serde_json::Map<String, Value> = EVENT_COLUMNS.iter().map(column).collect();
         serde_json::to_writer(&mut *out, &shown)?;
         out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// Erasures stay.
+fn is_undone(row: &Value, undone: &BTreeSet<Arc<str>>) -> bool {
+    let is_erasure = row["source_module"] == "cdp" && row["event_name"] == "customer.erased";
+    !is_erasure && row["backfill_job"].as_str().is_some_and(|job| undone.contains(job))
 }
 
 fn is_kept(row: &Value, kept_from_ms: Millis) -> bool {

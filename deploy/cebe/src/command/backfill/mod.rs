@@ -6,6 +6,7 @@ mod query;
 mod rejects;
 mod shown;
 mod start;
+mod undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ Examples:
   cebe backfill start --source ads --from \"SELECT * FROM legacy.clicks ORDER BY id\"
   cebe backfill status cdp-20261127-064610-3fa2c1
   cebe backfill list
+  cebe backfill undo cdp-20261127-064610-3fa2c1
 
 A job that was stopped, by a signal or a crash, goes on where it was: cebe backfill resume JOB.
 docs/guides/backfill.md follows one from beginning to end.";
@@ -72,6 +74,17 @@ pub enum Backfill {
         /// The job.
         job: String,
     },
+    /// Take a job's events out again: everything is as if they had never been read. For a week after the job.
+    ///
+    /// Live events wait meanwhile: the engine works through everything again that was read since the job began.
+    /// Erasures that came with the job stay.
+    Undo {
+        /// The job.
+        job: String,
+        /// Print the result as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write the rejected events of a job, one JSON object a line: reason, field, masked payload.
     Rejects {
         /// The job.
@@ -91,6 +104,7 @@ pub fn run(config: &Config, backfill: Backfill) -> anyhow::Result<ExitCode> {
         Backfill::List { json } => list(config, &kafka, json),
         Backfill::Pause { job } => tell(&kafka, &job, Says::Paused),
         Backfill::Cancel { job } => tell(&kafka, &job, Says::Cancelled),
+        Backfill::Undo { job, json } => undo::run(config, &kafka, &job, json),
         Backfill::Resume { job, json } => resume(config, &kafka, &job, json),
         Backfill::Rejects { job, out } => {
             let log = JobLog::open(&kafka)?;

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct Shown {
     pub job: String,
     pub source_module: String,
-    /// `done` once everything that was published is taken in.
+    /// `done` once everything that was published is taken in; `undoing` until it is `undone`.
     pub standing: &'static str,
     #[serde(with = "rfc3339")]
     pub begun_at: Millis,
@@ -48,7 +48,12 @@ impl Shown {
         Shown {
             job: job.id.clone(),
             source_module: job.start.source_module.clone(),
-            standing: if is_done { "done" } else { job.standing.as_str() },
+            standing: match (job.standing, counts.undone_at) {
+                (_, Some(_)) => "undone",
+                (Standing::Undone, None) => "undoing",
+                (_, None) if is_done => "done",
+                (standing, None) => standing.as_str(),
+            },
             begun_at: job.begun_ms,
             from: job.start.from.clone(),
             percent_complete: percent(job, published, decided, is_done),
@@ -170,7 +175,16 @@ mod tests {
     fn counts(accepted: u64, duplicate: u64, rejected: u64, skipped: u64) -> Counts {
         let rejected_by_reason = BTreeMap::from([("too_old".to_owned(), rejected)]);
         let records_read = accepted + duplicate + rejected + skipped;
-        Counts { records_read, accepted, duplicate, rejected, skipped, rejected_by_reason }
+        let undone_at = None;
+        Counts {
+            records_read,
+            accepted,
+            duplicate,
+            rejected,
+            skipped,
+            rejected_by_reason,
+            undone_at,
+        }
     }
 
     #[test]
@@ -184,6 +198,15 @@ mod tests {
         assert_eq!((shown.standing, shown.percent_complete), ("published", 89.0 / 90.0 * 100.0));
         let shown = Shown::of(&job(Standing::Published, all), &counts(71, 10, 4, 5));
         assert_eq!((shown.standing, shown.percent_complete, shown.difference), ("done", 100.0, 0));
+    }
+
+    #[test]
+    fn undone_is_what_the_engine_says() {
+        let all = Progress { read: 4, is_complete: true, ..Progress::default() };
+        let (job, mut counts) = (job(Standing::Undone, all), counts(4, 0, 0, 0));
+        assert_eq!(Shown::of(&job, &counts).standing, "undoing");
+        counts.undone_at = Some(7);
+        assert_eq!(Shown::of(&job, &counts).standing, "undone");
     }
 
     #[test]
