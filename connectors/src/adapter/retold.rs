@@ -13,7 +13,7 @@ use crate::binding::Binding;
 use crate::kafka::source::Record;
 
 /// An accepted event and its place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RetoldEvent {
     /// Its place in the order of arrival.
     pub ordinal: u64,
@@ -21,6 +21,8 @@ pub struct RetoldEvent {
     pub topic: Arc<str>,
     /// Where its record was read.
     pub partition: i32,
+    /// The backfill that it came with; "" if it came live.
+    pub job: Arc<str>,
     /// The event.
     pub retold: Retold,
 }
@@ -89,6 +91,9 @@ impl<K> Adapter<K> {
                 }
             }
         }
+        for event in self.undone.retell(self.control.undoing().undone()) {
+            self.tell_facts(event, &mut tick);
+        }
         for event in events {
             self.tell_again(event, &mut tick);
         }
@@ -98,12 +103,25 @@ impl<K> Adapter<K> {
         tick
     }
 
-    fn tell_again(&mut self, event: RetoldEvent, tick: &mut AdaptedTick) {
-        let RetoldEvent { ordinal, topic, partition, retold } = event;
-        let Retold { event, is_erased, derived } = retold;
-        tick.keys.push((event.event_key, ordinal));
-        self.ledger.accepted(&topic, partition);
+    fn tell_again(&mut self, told: RetoldEvent, tick: &mut AdaptedTick) {
+        let RetoldEvent { ordinal, topic, partition, job, retold } = &told;
+        let event = &retold.event;
+        let (key, of) = self.undone.stands_for(event.event_key);
+        tick.keys.push((key, *ordinal));
+        self.ledger.accepted(topic, *partition);
         self.accepted.insert(event.event);
+        let is_backfill = self.topics.is_backfill(topic);
+        if is_backfill && self.is_left_out(job) && !facts::is_erasure(event) {
+            self.undone.retold(job, *ordinal, key);
+        } else if self.are_undone(&of) {
+            self.tell_facts(told, tick);
+        } else {
+            self.undone.hold_retold(told, of);
+        }
+    }
+
+    fn tell_facts(&self, told: RetoldEvent, tick: &mut AdaptedTick) {
+        let RetoldEvent { ordinal, retold: Retold { event, is_erased, derived }, .. } = told;
         let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
         match is_erased {
             true => facts::tell_erased(&event, derived, ordinal, ids, &mut tick.input),

@@ -10,7 +10,7 @@
 //!
 //! Erasures stay: what they took is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cebe_schemas::control::{ControlError, ControlState};
@@ -18,7 +18,7 @@ use cebe_schemas::id::EventKey;
 use cebe_schemas::verdict::ValidEvent;
 use serde::{Deserialize, Serialize};
 
-use super::{AdaptError, AdaptedTick, Adapter, Placed};
+use super::{AdaptError, AdaptedTick, Adapter, Placed, RetoldEvent};
 use crate::kafka::source::Record;
 use crate::key_index::{Claim, KeyIndex};
 
@@ -33,6 +33,9 @@ pub(super) struct Undone {
     /// What is taken in once they are, in order of arrival.
     #[serde(skip)]
     held: Vec<Held>,
+    /// The same while events are told again, and which keys they have used up.
+    #[serde(skip)]
+    retold: (Vec<(RetoldEvent, Vec<Arc<str>>)>, HashMap<EventKey, Arc<str>>),
 }
 
 /// Stretches of ordinals, ends left out: sorted, with gaps between them.
@@ -84,6 +87,41 @@ impl Undone {
     /// Keeps an event until all of the jobs are undone.
     pub(super) fn hold(&mut self, event: ValidEvent, placed: Placed, of: Vec<Arc<str>>) {
         self.held.push(Held { event, placed, of });
+    }
+}
+
+/// While events are told again there is no key index to ask.
+impl Undone {
+    /// What stands for `key`, and the jobs that are left out and had used it up.
+    pub(super) fn stands_for(&self, mut key: EventKey) -> (EventKey, Vec<Arc<str>>) {
+        let mut jobs = Vec::new();
+        while let Some(job) = self.retold.1.get(&key) {
+            jobs.push(job.clone());
+            key = key.next();
+        }
+        (key, jobs)
+    }
+
+    /// That an event of `job` had been accepted.
+    pub(super) fn retold(&mut self, job: &Arc<str>, ordinal: u64, key: EventKey) {
+        self.used(job, ordinal);
+        self.retold.1.insert(key, job.clone());
+    }
+
+    /// Keeps an event until all of the jobs are undone.
+    pub(super) fn hold_retold(&mut self, event: RetoldEvent, of: Vec<Arc<str>>) {
+        self.retold.0.push((event, of));
+    }
+
+    /// What was kept until the last of its jobs was `undone`.
+    pub(super) fn retell(&mut self, undone: &BTreeSet<Arc<str>>) -> Vec<RetoldEvent> {
+        let held = std::mem::take(&mut self.retold.0);
+        let is_ready =
+            |(_, of): &(RetoldEvent, Vec<Arc<str>>)| of.iter().all(|job| undone.contains(job));
+        let (ready, held) = held.into_iter().partition(is_ready);
+        self.retold.0 = held;
+        let ready: Vec<(RetoldEvent, _)> = ready;
+        ready.into_iter().map(|(event, _)| event).collect()
     }
 }
 

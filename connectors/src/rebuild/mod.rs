@@ -157,9 +157,12 @@ impl Rebuild<'_> {
         let unfinished = format!("{}, not rebuilt to its end", self.rests_on);
         let before = Origin { outputs: self.outputs, ..Origin::default() };
         let keeper = self.keeper(&unfinished, before)?;
-        let (telling, place, logic_version) =
-            self.tell(tables, log, through_ms, &keeper, between)?;
         let counted = tables.counted(through_ms, &mut || between(log))?;
+        let adapter =
+            Adapter::new(self.judge.clone(), self.kafka.topics.clone(), (), ControlState::new());
+        let telling = Telling::new(adapter, self.judge.keys.clone(), &counted);
+        let (telling, place, logic_version) =
+            self.tell(tables, log, telling, through_ms, &keeper, between)?;
         let members = tables.members(through_ms, &mut || between(log))?;
         let (last, adapter) = telling.finish(&counted, members)?;
         keeper.keep(last);
@@ -204,13 +207,12 @@ impl Rebuild<'_> {
         &self,
         tables: &Tables,
         log: &mut BindingLog,
+        mut telling: Telling,
         through_ms: Millis,
         keeper: &Keeper,
         between: &mut impl FnMut(&mut BindingLog) -> Result<(), E>,
     ) -> Result<(Telling, LogPlace, u32), E> {
         let topics = &self.kafka.topics;
-        let adapter = Adapter::new(self.judge.clone(), topics.clone(), (), ControlState::new());
-        let mut telling = Telling::new(adapter, self.judge.keys.clone());
         let mut source =
             Source::open(self.kafka, SourceOptions::default()).map_err(RebuildError::from)?;
         let of = self.records_through(log, through_ms, between)?;

@@ -43,8 +43,8 @@ const TOO_OLD: &str = "SELECT count(), toUnixTimestamp64Milli(max(received_at)) 
 /// before versions are merged. The times leave out the months that hold no such row.
 const EVENTS: &str = "SELECT ordinal, toUnixTimestamp64Milli(received_at) AS received_at_ms, topic, partition, \
      offset, account_id, team_id, source_module, event_name, schema_version, idempotency_key, \
-     qontak_customer_id, toUnixTimestamp64Milli(occurred_at) AS occurred_at_ms, payload, facts, lasting_facts \
-     FROM landing_events FINAL WHERE ordinal >= ? AND ordinal < ? \
+     qontak_customer_id, toUnixTimestamp64Milli(occurred_at) AS occurred_at_ms, payload, facts, lasting_facts, \
+     backfill_job FROM landing_events FINAL WHERE ordinal >= ? AND ordinal < ? \
      AND received_at BETWEEN fromUnixTimestamp64Milli(toInt64(?), 'UTC') \
      AND fromUnixTimestamp64Milli(toInt64(?), 'UTC') ORDER BY ordinal \
      SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1";

@@ -51,6 +51,8 @@ pub struct LandedEvent {
     pub facts: String,
     /// What an erasure leaves.
     pub lasting_facts: String,
+    /// The backfill that it came with; "" if it came live.
+    pub backfill_job: String,
 }
 
 impl LandedEvent {
@@ -93,8 +95,11 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Begins with `adapter`, which is as before the first binding.
-    pub fn new(adapter: Adapter<()>, keys: Arc<Keys>) -> Telling {
+    /// Begins with `adapter`, which is as before the first binding. By the last binding that is told, so much was
+    /// `counted`.
+    pub fn new(mut adapter: Adapter<()>, keys: Arc<Keys>, counted: &Counted) -> Telling {
+        let undone = counted.backfills.iter().filter(|row| row.undone_at.is_some());
+        adapter.leave_out(undone.map(|row| row.job.clone()));
         Telling { adapter, keys, events: 0 }
     }
 
@@ -143,7 +148,8 @@ impl Telling {
         let retold = row.stored().read(&self.keys);
         let retold = retold.map_err(|error| RebuildError::Event { ordinal: row.ordinal, error })?;
         let (topic, partition) = (range.topic.clone(), range.partition);
-        Ok(RetoldEvent { ordinal: row.ordinal, topic, partition, retold })
+        let job = Arc::from(&*row.backfill_job);
+        Ok(RetoldEvent { ordinal: row.ordinal, topic, partition, job, retold })
     }
 
     /// How many events were told.

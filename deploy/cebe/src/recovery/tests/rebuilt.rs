@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cebe_connectors::adapter::Counted;
 use cebe_connectors::rebuild::RebuildError;
 use cebe_connectors::rebuild::telling::{LandedEvent, Telling};
-use cebe_schemas::row::{LedgerRow, ReconciliationRow};
+use cebe_schemas::row::{BackfillRow, LedgerRow, ReconciliationRow};
 use cebe_schemas::time::parse_rfc3339;
 use cebe_schemas::view::View;
 
@@ -14,11 +14,12 @@ use super::*;
 
 /// What ClickHouse holds of what was published.
 #[derive(Clone, Default)]
-struct Tables {
+pub(super) struct Tables {
     events: BTreeMap<u64, LandedEvent>,
     /// `identifier_tokens` of these.
     tokens: BTreeMap<u64, Vec<String>>,
     ledger: BTreeMap<(String, i64), Value>,
+    backfills: BTreeMap<[String; 2], Value>,
     hours: BTreeMap<(String, String), Value>,
     members: BTreeMap<[String; 3], Value>,
 }
@@ -53,12 +54,13 @@ fn landed(row: &Value) -> LandedEvent {
         payload: text(row, "payload"),
         facts: text(row, "facts"),
         lasting_facts: text(row, "lasting_facts"),
+        backfill_job: row["backfill_job"].as_str().unwrap_or_default().to_owned(),
     }
 }
 
 impl Tables {
     /// As the loader does: rows first, then what erasures empty.
-    fn load(&mut self, tick: &Numbered) {
+    pub fn load(&mut self, tick: &Numbered) {
         let mut erasures = Vec::new();
         for record in &tick.records {
             let row: Value = serde_json::from_slice(&record.value).unwrap();
@@ -71,6 +73,9 @@ impl Tables {
                 View::Ledger => {
                     let place = (text(&row, "topic"), row["partition"].as_i64().unwrap());
                     self.ledger.insert(place, row);
+                }
+                View::Backfills => {
+                    self.backfills.insert(["source_module", "job"].map(|of| text(&row, of)), row);
                 }
                 View::Reconciliation => {
                     self.hours.insert((text(&row, "source_module"), text(&row, "hour")), row);
@@ -128,7 +133,29 @@ impl Tables {
             read: number_of(row, "read"),
             logical_time: time(row, "logical_time"),
         });
-        Counted { ledger: ledger.collect(), hours: hours.collect(), ..Counted::default() }
+        let backfills = self.backfills.values().map(|row| BackfillRow {
+            source_module: text(row, "source_module").into(),
+            job: text(row, "job").into(),
+            records_read: number_of(row, "records_read"),
+            accepted: number_of(row, "accepted"),
+            duplicate: number_of(row, "duplicate"),
+            rejected: number_of(row, "rejected"),
+            skipped: number_of(row, "skipped"),
+            rejected_by_reason: serde_json::from_value::<BTreeMap<String, u64>>(
+                row["rejected_by_reason"].clone(),
+            )
+            .unwrap()
+            .into_iter()
+            .collect(),
+            undone_at: row["undone_at"].as_str().and_then(parse_rfc3339),
+            logical_time: time(row, "logical_time"),
+        });
+        Counted {
+            ledger: ledger.collect(),
+            backfills: backfills.collect(),
+            hours: hours.collect(),
+            ..Counted::default()
+        }
     }
 
     fn members(&self) -> Vec<Membership> {
@@ -155,7 +182,8 @@ fn tell(
     mut keep: impl FnMut(KeptTick),
 ) -> Result<cebe_connectors::adapter::SavedAdapter, RebuildError> {
     let topics = Topics::default();
-    let mut telling = Telling::new(before_all(()), Keys::development().into());
+    let counted = tables.counted();
+    let mut telling = Telling::new(before_all(()), Keys::development().into(), &counted);
     for (binding, records) in bound {
         let kept = Telling::kept(&topics, &binding.ranges);
         let is_kept = |record: &&Record| kept.iter().any(|range| range.topic == record.topic);
@@ -165,12 +193,17 @@ fn tell(
             tables.events.range(ordinals).map(|(_, event)| event.clone()).collect();
         keep(telling.tell(&topics, binding, kept, &rows)?);
     }
-    let (last, adapter) = telling.finish(&tables.counted(), tables.members())?;
+    let (last, adapter) = telling.finish(&counted, tables.members())?;
     keep(last);
     Ok(adapter)
 }
 
-fn rebuild(bound: &[Bound], tables: &Tables, store: &Store, place: &LogPlace) -> Manifest {
+pub(super) fn rebuild(
+    bound: &[Bound],
+    tables: &Tables,
+    store: &Store,
+    place: &LogPlace,
+) -> Manifest {
     let keeper = Keeper::start(store.clone(), "test".into(), Origin::default(), TINY).unwrap();
     let adapter = tell(bound, tables, |tick| keeper.keep(tick)).unwrap();
     keeper.seal(SealedAt { place: place.clone(), adapter, logic_version: LOGIC_VERSION });
