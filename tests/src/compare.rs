@@ -33,8 +33,10 @@ pub fn first_difference(
         );
         // As text, since JSON values have no order.
         let rows: Vec<String> = system.rows(&sql)?.iter().map(Value::to_string).collect();
-        let found: BTreeSet<String> = rows.iter().cloned().collect();
-        ensure!(found.len() == rows.len(), "a row of {view} is there twice");
+        let mut found = BTreeSet::new();
+        for row in rows {
+            ensure!(found.insert(row.clone()), "{view}: {row} is there twice");
+        }
         let expected: BTreeSet<String> =
             expected.table(view, columns).iter().map(Value::to_string).collect();
         if let Some(row) = expected.difference(&found).next() {

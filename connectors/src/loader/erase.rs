@@ -13,10 +13,10 @@ macro_rules! emptied {
             "INSERT INTO landing_events (account_id, team_id, source_module, event_name, \
              schema_version, idempotency_key, qontak_customer_id, occurred_at, received_at, \
              published_at, ingested_at, properties, payload, identifier_tokens, facts, \
-             lasting_facts, topic, partition, offset, logical_time, ordinal, seq) \
+             lasting_facts, backfill_job, topic, partition, offset, logical_time, ordinal, seq) \
              SELECT account_id, team_id, source_module, event_name, schema_version, \
              idempotency_key, qontak_customer_id, occurred_at, received_at, published_at, \
-             ingested_at, '{}', '', [], '', lasting_facts, topic, partition, offset, \
+             ingested_at, '{}', '', [], '', lasting_facts, backfill_job, topic, partition, offset, \
              logical_time + toIntervalMillisecond(1), ordinal, seq ",
             $from
         )

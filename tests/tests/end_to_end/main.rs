@@ -12,6 +12,7 @@ mod rebuild;
 mod reconcile;
 mod recovery;
 mod replay;
+mod undo;
 
 use std::sync::Arc;
 
@@ -20,10 +21,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 23] = [
+const CASES: [(&str, Case); 24] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("ac3_backfill_beside_live", backfill::ac3_backfill_beside_live),
+    ("a_backfill_is_undone", undo::a_backfill_is_undone),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
     ("err2_flag_off", cases::err2_flag_off),
     ("skipped_events_are_replayed", replay::skipped_events_are_replayed),

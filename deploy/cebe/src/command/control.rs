@@ -38,14 +38,21 @@ enum Outcome {
 
 /// Appends `record` and says what becomes of it; with `wait`, only once that is settled.
 pub fn put(config: &Config, mut record: Value, wait: bool) -> anyhow::Result<ExitCode> {
-    record["changed_by"] = json!(std::env::var("USER").unwrap_or_else(|_| "unknown".into()));
-    let record = record.to_string();
-    ControlState::new().apply(record.as_bytes())?;
     let kafka = config.kafka_options();
     let begun_ms = super::now_ms();
-    let offset = control::publish(&kafka, record.as_bytes(), KAFKA_PATIENCE)?;
-    let followed = Followed { kafka, offset, begun_ms, names: names(record.as_bytes()) };
+    let offset = append(&kafka, &mut record)?;
+    let followed =
+        Followed { kafka, offset, begun_ms, names: names(record.to_string().as_bytes()) };
     followed.report(wait)
+}
+
+/// Appends `record` in the name of whoever runs this, and returns its offset.
+pub fn append(kafka: &KafkaOptions, record: &mut Value) -> anyhow::Result<i64> {
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    record["changed_by"] = json!(user.unwrap_or_else(|| "unknown".into()));
+    let record = record.to_string();
+    ControlState::new().apply(record.as_bytes())?;
+    Ok(control::publish(kafka, record.as_bytes(), KAFKA_PATIENCE)?)
 }
 
 /// A control record that was appended.

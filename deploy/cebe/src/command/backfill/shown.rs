@@ -42,7 +42,8 @@ impl Shown {
         let published = progress.published();
         let decided = counts.accepted + counts.duplicate + counts.rejected + counts.skipped;
         let waiting = published.saturating_sub(counts.records_read);
-        let is_done = job.standing == Standing::Published && waiting == 0;
+        let has_stopped = matches!(job.standing, Standing::Published | Standing::Undone);
+        let is_done = has_stopped && progress.is_complete && waiting == 0;
         let skipped = counts.skipped + progress.left_out;
         let known = counts.accepted + counts.duplicate + counts.rejected + skipped + waiting;
         Shown {

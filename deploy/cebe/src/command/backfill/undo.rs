@@ -9,16 +9,15 @@ use cebe_connectors::backfill::UNDONE_WITHIN_MS;
 use cebe_connectors::backfill::job::{Job, Says};
 use cebe_connectors::backfill::log::{JobLog, append};
 use cebe_connectors::backfill::taken::Taken;
-use cebe_connectors::kafka::{KafkaOptions, control};
+use cebe_connectors::kafka::KafkaOptions;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{Shown, known};
-use crate::command::now_ms;
+use crate::command::{control, now_ms};
 use crate::config::Config;
 use crate::logging;
 
-const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 /// After this long it is said what may be the matter.
 const STILL: Duration = Duration::from_secs(30);
@@ -53,9 +52,7 @@ fn ask(kafka: &KafkaOptions, job: &Job) -> anyhow::Result<()> {
     }
     // Its process stops, and nobody resumes it.
     append(kafka, &job.id, Says::Undone)?;
-    let changed_by = std::env::var("USER").unwrap_or_default();
-    let record = json!({"backfills": {&*job.id: "undo"}, "changed_by": changed_by});
-    control::publish(kafka, record.to_string().as_bytes(), PATIENCE)?;
+    control::append(kafka, &mut json!({"backfills": {&*job.id: "undo"}}))?;
     Ok(())
 }
 
