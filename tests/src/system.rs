@@ -344,6 +344,7 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let status = Command::new(cargo)
         .args(["build", "--quiet", "--bin", "cebe"])
+        .args((!cfg!(debug_assertions)).then_some("--release"))
         .current_dir(root)
         .status()?;
     ensure!(status.success(), "cargo build --bin cebe failed");

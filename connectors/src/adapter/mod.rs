@@ -330,7 +330,6 @@ impl<K: KeyIndex> Adapter<K> {
             return Ok(Outcome::Duplicate);
         }
         tick.keys.push((key, placed.record_ordinal));
-        self.accepted.insert(event.event);
         if self.leaves_out(&event, is_backfill, placed) {
             self.undone.used(&placed.job, placed.record_ordinal);
         }
@@ -369,6 +368,7 @@ impl<K> Adapter<K> {
         tick: &mut AdaptedTick,
     ) {
         tick.tally.ingested(&event);
+        self.accepted.insert(event.event);
         if !self.leaves_out(&event, is_backfill, placed) {
             self.tell(&event, is_backfill, placed, tick);
         }

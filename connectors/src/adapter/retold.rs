@@ -104,23 +104,28 @@ impl<K> Adapter<K> {
     }
 
     fn tell_again(&mut self, told: RetoldEvent, tick: &mut AdaptedTick) {
-        let RetoldEvent { ordinal, topic, partition, job, retold } = &told;
-        let event = &retold.event;
-        let (key, of) = self.undone.stands_for(event.event_key);
-        tick.keys.push((key, *ordinal));
-        self.ledger.accepted(topic, *partition);
-        self.accepted.insert(event.event);
-        let is_backfill = self.topics.is_backfill(topic);
-        if is_backfill && self.is_left_out(job) && !facts::is_erasure(event) {
-            self.undone.retold(job, *ordinal, key);
-        } else if self.are_undone(&of) {
-            self.tell_facts(told, tick);
-        } else {
-            self.undone.hold_retold(told, of);
+        let (key, of) = self.undone.stands_for(told.retold.event.event_key);
+        tick.keys.push((key, told.ordinal));
+        self.ledger.accepted(&told.topic, told.partition);
+        if self.leaves_out_retold(&told) {
+            self.undone.retold(&told.job, told.ordinal, key);
+        }
+        match self.are_undone(&of) {
+            true => self.tell_facts(told, tick),
+            false => self.undone.hold_retold(told, of),
         }
     }
 
-    fn tell_facts(&self, told: RetoldEvent, tick: &mut AdaptedTick) {
+    fn leaves_out_retold(&self, told: &RetoldEvent) -> bool {
+        let is_backfill = self.topics.is_backfill(&told.topic);
+        is_backfill && self.is_left_out(&told.job) && !facts::is_erasure(&told.retold.event)
+    }
+
+    fn tell_facts(&mut self, told: RetoldEvent, tick: &mut AdaptedTick) {
+        self.accepted.insert(told.retold.event.event);
+        if self.leaves_out_retold(&told) {
+            return;
+        }
         let RetoldEvent { ordinal, retold: Retold { event, is_erased, derived }, .. } = told;
         let (ids, selectors) = (self.judge.keys.id_key(), self.announced.selectors());
         match is_erased {

@@ -33,9 +33,12 @@ pub(super) struct Undone {
     /// What is taken in once they are, in order of arrival.
     #[serde(skip)]
     held: Vec<Held>,
-    /// The same while events are told again, and which keys they have used up.
+    /// While events are told again, the jobs that have used keys up.
     #[serde(skip)]
-    retold: (Vec<(RetoldEvent, Vec<Arc<str>>)>, HashMap<EventKey, Arc<str>>),
+    keys: HashMap<EventKey, Arc<str>>,
+    /// And what is told once jobs are undone.
+    #[serde(skip)]
+    held_retold: Vec<HeldRetold>,
 }
 
 /// Stretches of ordinals, ends left out: sorted, with gaps between them.
@@ -49,6 +52,9 @@ pub(super) struct Held {
     pub(super) placed: Placed,
     of: Vec<Arc<str>>,
 }
+
+/// An event that is told again, once these jobs are undone.
+type HeldRetold = (RetoldEvent, Vec<Arc<str>>);
 
 /// What became of a key that was claimed.
 pub(super) struct Claimed {
@@ -95,7 +101,7 @@ impl Undone {
     /// What stands for `key`, and the jobs that are left out and had used it up.
     pub(super) fn stands_for(&self, mut key: EventKey) -> (EventKey, Vec<Arc<str>>) {
         let mut jobs = Vec::new();
-        while let Some(job) = self.retold.1.get(&key) {
+        while let Some(job) = self.keys.get(&key) {
             jobs.push(job.clone());
             key = key.next();
         }
@@ -105,22 +111,20 @@ impl Undone {
     /// That an event of `job` had been accepted.
     pub(super) fn retold(&mut self, job: &Arc<str>, ordinal: u64, key: EventKey) {
         self.used(job, ordinal);
-        self.retold.1.insert(key, job.clone());
+        self.keys.insert(key, job.clone());
     }
 
     /// Keeps an event until all of the jobs are undone.
     pub(super) fn hold_retold(&mut self, event: RetoldEvent, of: Vec<Arc<str>>) {
-        self.retold.0.push((event, of));
+        self.held_retold.push((event, of));
     }
 
     /// What was kept until the last of its jobs was `undone`.
     pub(super) fn retell(&mut self, undone: &BTreeSet<Arc<str>>) -> Vec<RetoldEvent> {
-        let held = std::mem::take(&mut self.retold.0);
-        let is_ready =
-            |(_, of): &(RetoldEvent, Vec<Arc<str>>)| of.iter().all(|job| undone.contains(job));
-        let (ready, held) = held.into_iter().partition(is_ready);
-        self.retold.0 = held;
-        let ready: Vec<(RetoldEvent, _)> = ready;
+        let held = std::mem::take(&mut self.held_retold);
+        let is_ready = |(_, of): &HeldRetold| of.iter().all(|job| undone.contains(job));
+        let (ready, held): (Vec<_>, Vec<_>) = held.into_iter().partition(is_ready);
+        self.held_retold = held;
         ready.into_iter().map(|(event, _)| event).collect()
     }
 }

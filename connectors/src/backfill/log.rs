@@ -19,14 +19,14 @@ pub struct JobLog {
 }
 
 impl JobLog {
-    /// Reads everything so far. The topic has to be there.
+    /// Reads everything so far, however long Kafka is away. The topic has to be there.
     ///
     /// # Errors
     /// Kafka refuses.
     pub fn open(kafka: &KafkaOptions) -> Result<JobLog, ClientError> {
         let reader = TopicReader::open(kafka, &kafka.topics.jobs, Offset::Beginning)?;
         let mut log = JobLog { reader, jobs: Jobs::default() };
-        log.read_all()?;
+        while !log.read_one(Duration::from_secs(1))?.is_some_and(|is_end| is_end) {}
         Ok(log)
     }
 
@@ -35,10 +35,9 @@ impl JobLog {
         &self.jobs
     }
 
-    /// Reads until the end, however long Kafka is away.
-    pub(super) fn read_all(&mut self) -> Result<(), ClientError> {
-        while !self.read_one(Duration::from_secs(1))?.is_some_and(|is_end| is_end) {}
-        Ok(())
+    /// Reads the next record, if one comes within `timeout`.
+    pub(super) fn wait(&mut self, timeout: Duration) -> Result<(), ClientError> {
+        self.read_one(timeout).map(drop)
     }
 
     /// Reads what has come.

@@ -164,10 +164,7 @@ impl Publishing {
     fn publish(&mut self, batch: &Batch) -> Result<(), PublishingError> {
         loop {
             match self.attempt(batch) {
-                Ok(()) => {
-                    self.log.read_all()?;
-                    return Ok(());
-                }
+                Ok(()) => return self.see(batch),
                 Err(Failure::Fatal(TransactionError::Fenced { .. })) => {
                     return Err(PublishingError::TakenOver(self.id.clone()));
                 }
@@ -179,13 +176,21 @@ impl Publishing {
                 Err(Failure::Unknown(error)) => {
                     tracing::warn!(%error, "the transaction's outcome is not known; finding out");
                     self.transactions.renew()?;
-                    self.log.read_all()?;
+                    self.log = JobLog::open(&self.kafka)?;
                     if self.job()?.progress == batch.progress {
                         return Ok(());
                     }
                 }
             }
         }
+    }
+
+    /// Waits until the batch that was published is known to be.
+    fn see(&mut self, batch: &Batch) -> Result<(), PublishingError> {
+        while self.job()?.progress != batch.progress {
+            self.log.wait(Duration::from_secs(1))?;
+        }
+        Ok(())
     }
 
     fn attempt(&self, batch: &Batch) -> Result<(), Failure> {

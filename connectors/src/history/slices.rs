@@ -190,7 +190,7 @@ mod tests {
             occurred_at_ms: ordinal as Millis,
             payload: serde_json::json!({"properties": {"note": note}}).to_string(),
             identifier_tokens: Vec::new(),
-            backfill_job: if ordinal % 3 == 0 { "j".into() } else { String::new() },
+            backfill_job: if ordinal.is_multiple_of(3) { "j".into() } else { String::new() },
         }
     }
 

@@ -14,7 +14,7 @@ use super::client::{ClientError, Consumer, KafkaOptions, Quiet, with_retries};
 pub(crate) enum Entry {
     /// The next record; an absent value is an empty one.
     Record(Vec<u8>),
-    /// All that was committed when this was asked has been read.
+    /// All that was committed when the reader was opened has been read, or when this was asked.
     End,
 }
 
@@ -23,6 +23,9 @@ pub(crate) struct TopicReader {
     topic: String,
     complaints: Quiet,
     place: (i64, Millis),
+    /// Where the partition ended when this was opened: while records keep coming, the client tells of no end.
+    end: i64,
+    end_is_due: bool,
 }
 
 impl TopicReader {
@@ -48,6 +51,10 @@ impl TopicReader {
             let action = ClientError::on(format!("find {topic}"));
             consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).map_err(action)
         })?;
+        let (_, end) = with_retries(|| {
+            let action = ClientError::on(format!("find the end of {topic}"));
+            consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_err(action)
+        })?;
         let mut assignment = TopicPartitionList::new();
         assignment
             .add_partition_offset(topic, partition, offset)
@@ -57,7 +64,9 @@ impl TopicReader {
             consumer,
             topic: topic.to_owned(),
             complaints: Quiet::default(),
-            place: (0, -1),
+            place: (-1, -1),
+            end,
+            end_is_due: false,
         })
     }
 
@@ -67,9 +76,13 @@ impl TopicReader {
     /// # Errors
     /// The topic cannot be read.
     pub(crate) fn poll(&mut self, timeout: Duration) -> Result<Option<Entry>, ClientError> {
+        if std::mem::take(&mut self.end_is_due) {
+            return Ok(Some(Entry::End));
+        }
         match self.consumer.poll(timeout) {
             None => Ok(None),
             Some(Ok(message)) => {
+                self.end_is_due = self.place.0 < self.end - 1 && message.offset() >= self.end - 1;
                 self.place = (message.offset(), message.timestamp().to_millis().unwrap_or(-1));
                 Ok(Some(Entry::Record(message.payload().unwrap_or_default().to_vec())))
             }

@@ -17,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A feed, as a subscriber sees it.
 pub struct Tail {
     consumer: Consumer,
+    /// Where each partition ended when this was opened: while records keep coming, the client tells of no end.
+    ends: Vec<i64>,
     ended: HashSet<i32>,
 }
 
@@ -39,8 +41,16 @@ impl Tail {
             let found = consumer.offsets_for_times(times.clone(), TIMEOUT);
             found.map_err(action("find the offsets of a time in"))
         })?;
+        let end = |partition| {
+            let (_, end) = with_retries(|| {
+                let marks = consumer.fetch_watermarks(&topic, partition, TIMEOUT);
+                marks.map_err(action("find the end of"))
+            })?;
+            Ok(end)
+        };
+        let ends = (0..OUT_PARTITIONS as i32).map(end).collect::<Result<_, ClientError>>()?;
         consumer.assign(&found).map_err(action("read"))?;
-        Ok(Tail { consumer, ended: HashSet::new() })
+        Ok(Tail { consumer, ends, ended: HashSet::new() })
     }
 
     /// The next record, if one comes within `timeout`.
@@ -52,7 +62,14 @@ impl Tail {
             return match self.consumer.poll(timeout) {
                 None => Ok(None),
                 Some(Ok(message)) => {
-                    self.ended.remove(&message.partition());
+                    let partition = message.partition();
+                    if self
+                        .ends
+                        .get(partition as usize)
+                        .is_some_and(|end| message.offset() >= end - 1)
+                    {
+                        self.ended.insert(partition);
+                    }
                     Ok(Some(message.payload().unwrap_or_default().to_vec()))
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -67,7 +84,7 @@ impl Tail {
         }
     }
 
-    /// Whether everything that was there has been read.
+    /// Whether everything has been read that was there when this was opened.
     pub fn is_at_end(&self) -> bool {
         self.ended.len() >= OUT_PARTITIONS as usize
     }
