@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
 /// Neither JIT compilers nor caches are warm before.
 const WARM_UP: Duration = Duration::from_secs(20);
+/// How long it may take after an undoing until live events are readable as they were.
+const UNDONE_PATIENCE: Duration = Duration::from_secs(1_800);
 const YEAR_MS: u64 = 365 * 86_400_000;
 const EVENTS: [&str; 4] = ["sent", "delivered", "read", "replied"];
 
@@ -34,6 +36,9 @@ struct Arguments {
     /// How long is measured before and after, in seconds.
     #[arg(long, default_value_t = 60)]
     beside: u64,
+    /// Undo the backfill at the end, and measure that too.
+    #[arg(long)]
+    undo: bool,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -69,7 +74,13 @@ fn main() -> anyhow::Result<()> {
     let took = begin.elapsed();
     ensure!(status.is_some_and(|status| status.success()), "the backfill failed: {status:?}");
     eprintln!("after: {} s", beside.as_secs());
-    let after = watch.phase("after", beside)?;
+    let mut phases = vec![before, during, watch.phase("after", beside)?];
+    if arguments.undo {
+        eprintln!("undoing");
+        phases.push(undo(&system, &mut watch)?);
+        let catch_up = watch.until("it catches up", 2_000, WARM_UP / 4, UNDONE_PATIENCE)?;
+        phases.push(catch_up);
+    }
     if !engine.is_running()? {
         bail!("the engine has ended: {}", engine.log_tail());
     }
@@ -77,8 +88,23 @@ fn main() -> anyhow::Result<()> {
     let list = system.cebe_ok(&["backfill", "list", "--json"])?;
     let done: Value = serde_json::from_str(list.lines().next().context("no job")?)?;
     engine.stop()?;
-    print(&arguments, published, took, &done, &[before, during, after]);
+    print(&arguments, published, took, &done, &phases);
     Ok(())
+}
+
+/// Undoes the newest job.
+fn undo(system: &System, watch: &mut Watch<'_>) -> anyhow::Result<Summary> {
+    let list = system.cebe_ok(&["backfill", "list", "--json"])?;
+    let job: Value = serde_json::from_str(list.lines().next().context("no job")?)?;
+    let id = job["job"].as_str().context("no id")?;
+    let mut undo = system.spawn(&["backfill", "undo", id])?;
+    let mut status = None;
+    let undoing = watch.phase_while("undoing", || {
+        status = undo.try_wait()?;
+        Ok(status.is_none())
+    })?;
+    ensure!(status.is_some_and(|status| status.success()), "undoing failed: {status:?}");
+    Ok(undoing)
 }
 
 /// A year of broadcasts and what a tenth as many customers did with them.

@@ -12,7 +12,9 @@ mod rebuild;
 mod reconcile;
 mod recovery;
 mod replay;
+mod survive;
 mod undo;
+mod ways;
 
 use std::sync::Arc;
 
@@ -21,11 +23,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 24] = [
+const CASES: [(&str, Case); 26] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("ac3_backfill_beside_live", backfill::ac3_backfill_beside_live),
-    ("a_backfill_is_undone", undo::a_backfill_is_undone),
+    ("a_backfill_survives", survive::a_backfill_survives),
+    ("history_comes_in_other_ways", ways::history_comes_in_other_ways),
     ("err1_clickhouse_down_buffers", cases::err1_clickhouse_down_buffers),
     ("err2_flag_off", cases::err2_flag_off),
     ("skipped_events_are_replayed", replay::skipped_events_are_replayed),
@@ -42,6 +45,7 @@ const CASES: [(&str, Case); 24] = [
     ("a_start_begins_at_the_newest_snapshot", recovery::a_start_begins_at_the_newest_snapshot),
     ("damaged_files_are_made_anew", recovery::damaged_files_are_made_anew),
     ("another_logic_follows", recovery::another_logic_follows),
+    ("a_backfill_is_undone", undo::a_backfill_is_undone),
     (
         "what_was_not_loaded_is_waited_for_or_missed",
         rebuild::what_was_not_loaded_is_waited_for_or_missed,

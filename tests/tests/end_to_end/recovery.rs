@@ -162,7 +162,10 @@ pub fn another_logic_follows(_: &System) -> anyhow::Result<()> {
     engine.kill()?;
     let engine = system.engine_in("logic", &[])?;
     let log = engine.log();
-    ensure!(log.contains("the logic has changed") && log.contains("rows=0"), "{log}");
+    ensure!(
+        log.contains("the differences are published rows=0") && log.contains("cause=Definition"),
+        "{log}"
+    );
     system.publish(&clicks("logic", 5..15))?;
     read_through(system, 22)?;
     ensure!(held(system, "logic")? == (15, 3), "{:?}", held(system, "logic")?);
@@ -172,6 +175,9 @@ pub fn another_logic_follows(_: &System) -> anyhow::Result<()> {
     let mut engine = older()?;
     engine.wait_ready()?;
     let log = engine.log();
-    ensure!(log.contains("the logic has changed") && log.contains("rows=0"), "{log}");
+    ensure!(
+        log.contains("the differences are published rows=0") && log.contains("cause=Definition"),
+        "{log}"
+    );
     engine.stop()
 }

@@ -51,7 +51,7 @@ impl Shown {
             source_module: job.start.source_module.clone(),
             standing: match (job.standing, counts.undone_at) {
                 (_, Some(_)) => "undone",
-                (Standing::Undone, None) => "undoing",
+                (Standing::Undone, None) if published > 0 => "undoing",
                 (_, None) if is_done => "done",
                 (standing, None) => standing.as_str(),
             },

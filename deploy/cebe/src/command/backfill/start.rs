@@ -121,7 +121,10 @@ fn files(
         args.from.iter().partition(|from| query::is_query(from));
     let paths = match (&queries[..], patterns.is_empty()) {
         ([], _) => input::find(&args.from)?,
-        ([sql], true) => vec![query::spool(config, args.clickhouse_url.as_deref(), id, sql)?],
+        ([sql], true) => {
+            let url = args.clickhouse_url.as_deref();
+            vec![query::spool(config, url, id, sql, mapping.is_some())?]
+        }
         _ => bail!("--from: give files, or one query"),
     };
     let absolute =

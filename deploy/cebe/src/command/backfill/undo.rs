@@ -37,7 +37,10 @@ pub(super) fn run(
     taken.read_all()?;
     if taken.of(id).undone_at.is_none() {
         ask(kafka, job)?;
-        wait(&mut taken, id)?;
+        // Of a job that has published nothing, nothing has to be undone.
+        if job.progress.published() > 0 {
+            wait(&mut taken, id)?;
+        }
     }
     let log = JobLog::open(kafka)?;
     Shown::of(known(log.jobs(), id)?, &taken.of(id)).print(json)?;
