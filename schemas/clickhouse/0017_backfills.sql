@@ -101,7 +101,7 @@ FROM landing_events FINAL
 WHERE backfill_job NOT IN (SELECT job FROM state_backfills FINAL WHERE undone_at IS NOT NULL)
     OR (source_module = 'cdp' AND event_name = 'customer.erased')
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Accepted events, each once. Kept for 24 months after occurred_at (to the end of that day); customer.* and segment.* for good. What came with a backfill that was undone is in landing_events only, but for erasures. Name the account_id, and the event_name if there is one: rows are sorted by both.';
+COMMENT 'Accepted events, each once. Kept for 24 months after occurred_at (to the end of that day); customer.* and segment.* for good. What came with a backfill that was undone is in undone_events, but for erasures. Name the account_id, and the event_name if there is one: rows are sorted by both.';
 
 CREATE OR REPLACE VIEW rejected_events
 (
@@ -125,3 +125,32 @@ FROM landing_rejected FINAL
 WHERE backfill_job NOT IN (SELECT job FROM state_backfills FINAL WHERE undone_at IS NOT NULL)
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Records that were not taken in, each once, and why; none of a backfill that was undone. Kept for 24 months.';
+
+CREATE VIEW IF NOT EXISTS undone_events
+(
+    account_id String COMMENT 'The tenant',
+    source_module LowCardinality(String) COMMENT 'The publisher',
+    event_name LowCardinality(String) COMMENT 'The event type',
+    idempotency_key String COMMENT 'The key that made it count once; it is free again',
+    qontak_customer_id String COMMENT 'The customer as named; empty if the event names none',
+    occurred_at DateTime64(3, 'UTC') COMMENT 'When it happened, by its publisher',
+    received_at DateTime64(3, 'UTC') COMMENT 'Its arrival: the logical time that took it in',
+    payload String COMMENT 'The whole envelope as JSON, personal data masked',
+    backfill_job LowCardinality(String) COMMENT 'The backfill that it came with',
+    undone_at DateTime64(3, 'UTC') COMMENT 'When that was undone',
+    ordinal UInt64 COMMENT 'Its place in the order of arrival; unique'
+)
+AS SELECT
+    account_id, source_module, event_name, idempotency_key, qontak_customer_id, occurred_at,
+    received_at, payload, backfill_job, assumeNotNull(backfill.undone_at) AS undone_at, ordinal
+FROM landing_events AS event FINAL
+INNER JOIN
+(
+    SELECT job, max(undone_at) AS undone_at
+    FROM state_backfills FINAL
+    GROUP BY job
+    HAVING undone_at IS NOT NULL
+) AS backfill ON event.backfill_job = backfill.job
+WHERE NOT (source_module = 'cdp' AND event_name = 'customer.erased')
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'Events that came with a backfill that was undone: they count no more, and are in no other view. Kept as long as others.';

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::cases::{event, message, now_ms, sources_on};
 
 const ACCOUNT: &str = "survive";
-const LINES: i64 = 3_000;
+/// At 100 a second, so many that the job is not done before everything has died.
+const LINES: i64 = 3_500;
 const CUSTOMERS: i64 = 200;
 const DOWN: Duration = Duration::from_secs(2);
 
@@ -73,20 +74,20 @@ pub fn a_backfill_survives(system: &System) -> anyhow::Result<()> {
     let (engine, id, live) = thread::scope(|scope| {
         let live = scope.spawn(|| publish_beside(system, &stop));
         let work = || -> anyhow::Result<_> {
-            let start = ["start", "--source", "broadcast", "--from", &from, "--rate", "300"];
+            let start = ["start", "--source", "broadcast", "--from", &from, "--rate", "100"];
             let mut job = spawn(system, &start)?;
-            reads_on(system, 100)?;
+            reads_on(system, 50)?;
             cebe_dev::clickhouse::kill(options)?;
             thread::sleep(DOWN);
             cebe_dev::clickhouse::start(options)?;
-            reads_on(system, 100)?;
+            reads_on(system, 50)?;
             engine.kill()?;
             let engine = system.engine()?;
-            reads_on(system, 100)?;
+            reads_on(system, 50)?;
             cebe_dev::kafka::kill(options)?;
             thread::sleep(DOWN);
             cebe_dev::kafka::start(options)?;
-            let standing = reads_on(system, 100)?;
+            let standing = reads_on(system, 50)?;
             ensure!(job.try_wait()?.is_none(), "it ended by itself: {standing}");
             job.kill()?;
             job.wait()?;

@@ -167,6 +167,8 @@ fn told_why(system: &System, id: &str) -> anyhow::Result<()> {
     ensure!(status["standing"] == "undone" && status["difference"] == 0, "{status}");
     let rows = format!("SELECT count() FROM cebe.events WHERE backfill_job = '{id}'");
     ensure!(system.number(&rows)? == 1, "only the erasure is left");
+    let marked = format!("SELECT count() FROM cebe.undone_events WHERE backfill_job = '{id}'");
+    ensure!(system.number(&marked)? == status["accepted"].as_u64().unwrap_or(0) - 1, "marked rows");
     let exits = format!(
         "SELECT DISTINCT cause FROM cebe.segment_changes WHERE account_id = '{ACCOUNT}' AND segment_id = 'gold' \
          AND change = 'exited' AND logical_time = (SELECT undone_at FROM cebe.backfills WHERE job = '{id}')"
