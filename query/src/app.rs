@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use clickhouse::Client;
@@ -16,7 +15,10 @@ use tokio::sync::Semaphore;
 
 use crate::desk::Desk;
 use crate::health::Health;
+use crate::principal::KeyRing;
 use crate::problem::Problem;
+use crate::push::Door;
+use crate::push::body::PUSH_BYTES_MAX;
 use crate::{limit, route};
 
 /// How long a query may take in ClickHouse.
@@ -31,7 +33,9 @@ pub struct AppState {
     pub(crate) health: Health,
     pub(crate) telemetry: Option<PrometheusHandle>,
     pub(crate) queries: Arc<Semaphore>,
+    pub(crate) keys: KeyRing,
     desk: Option<Desk>,
+    door: Option<Door>,
 }
 
 impl AppState {
@@ -42,7 +46,23 @@ impl AppState {
             .with_setting("output_format_json_quote_64bit_integers", "0")
             .with_setting("date_time_output_format", "iso");
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-        AppState { clickhouse, health, telemetry, queries, desk: None }
+        let keys = KeyRing::default();
+        AppState { clickhouse, health, telemetry, queries, keys, desk: None, door: None }
+    }
+
+    /// With keys; without, everybody may do everything.
+    pub fn with_keys(self, keys: KeyRing) -> Self {
+        AppState { keys, ..self }
+    }
+
+    /// With a door for events; without, pushing is answered 503.
+    pub fn with_door(self, door: Door) -> Self {
+        AppState { door: Some(door), ..self }
+    }
+
+    pub(crate) fn door(&self) -> Result<&Door, Problem> {
+        let none = || Problem::unavailable("this process takes no events: push to one that does");
+        self.door.as_ref().ok_or_else(none)
     }
 
     /// With an engine to ask; without, the routes that need one answer 503.
@@ -51,10 +71,8 @@ impl AppState {
     }
 
     pub(crate) fn desk(&self) -> Result<&Desk, Problem> {
-        self.desk.as_ref().ok_or_else(|| {
-            let detail = "this process runs no engine: ask one that does";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-        })
+        let none = || Problem::unavailable("this process runs no engine: ask one that does");
+        self.desk.as_ref().ok_or_else(none)
     }
 }
 
@@ -62,12 +80,18 @@ impl AppState {
 pub fn app(state: AppState) -> Router {
     let preview =
         post(route::preview::post).layer(DefaultBodyLimit::max(limit::DEFINITIONS_BYTES_MAX));
+    let large = DefaultBodyLimit::max(PUSH_BYTES_MAX);
     Router::new()
+        .route("/v1/events", post(route::push::post).layer(large))
+        .route("/v1/events:validate", post(route::push::validate).layer(large))
+        .route("/track", get(route::mixpanel::track).post(route::mixpanel::track).layer(large))
+        .route("/import", get(route::mixpanel::import).post(route::mixpanel::import).layer(large))
         .route("/livez", get(route::operation::livez))
         .route("/readyz", get(route::operation::readyz))
         .route("/metrics", get(route::operation::metrics))
         .route("/v1/customers/{id}", get(route::customer::get))
         .route("/v1/definitions", get(route::definition::list))
+        .route("/v1/receipts/{receipt}", get(route::receipt::get))
         .route("/v1/explain", get(route::explain::get))
         .route("/v1/preview", preview)
         .fallback(route::unknown)

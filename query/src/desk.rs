@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use cebe_schemas::explanation::Explanation;
 use cebe_schemas::preview::Preview;
+use cebe_schemas::time::Millis;
 use serde_json::Value;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +34,17 @@ pub enum Inquiry {
         /// Takes one JSON object.
         reply: Reply<Value>,
     },
+    /// Which logical time took a record in.
+    Bound {
+        /// The record's topic, by its usual name.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Its offset.
+        offset: i64,
+        /// Takes the answer.
+        reply: Reply<When>,
+    },
     /// What definitions would change, were they put in force.
     Preview {
         /// One definition, or a document of several.
@@ -53,6 +65,17 @@ pub enum Inquiry {
         /// Takes the answer, and the tokens of the identifiers that the person holds.
         reply: Reply<(Box<Explanation>, Vec<String>)>,
     },
+}
+
+/// What is known of when a record was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// It was not yet.
+    Never,
+    /// By this T at the latest; it is long ago.
+    By(Millis),
+    /// By this T.
+    At(Millis),
 }
 
 /// Why the engine gives no answer.
@@ -113,17 +136,23 @@ impl Desk {
         inquiry: impl FnOnce(Reply<T>) -> Inquiry,
     ) -> Result<T, Problem> {
         if !self.open.load(Ordering::Acquire) && !self.sender.is_closed() {
-            return Err(unavailable("the engine is replaying its log: ask again in a moment"));
+            return Err(Problem::unavailable(
+                "the engine is replaying its log: ask again in a moment",
+            ));
         }
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(inquiry(reply)).map_err(|error| match error {
-            TrySendError::Full(_) => unavailable("too many inquiries wait: ask again in a moment"),
-            TrySendError::Closed(_) => unavailable("the engine has stopped"),
+            TrySendError::Full(_) => {
+                Problem::unavailable("too many inquiries wait: ask again in a moment")
+            }
+            TrySendError::Closed(_) => Problem::unavailable("the engine has stopped"),
         })?;
         match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer.map_err(Problem::from),
-            Ok(Err(_)) => Err(unavailable("the engine has stopped, or dropped the inquiry")),
-            Err(_) => Err(unavailable(&format!(
+            Ok(Err(_)) => {
+                Err(Problem::unavailable("the engine has stopped, or dropped the inquiry"))
+            }
+            Err(_) => Err(Problem::unavailable(&format!(
                 "the engine did not answer within {} s: ask again",
                 patience.as_secs()
             ))),
@@ -146,10 +175,6 @@ impl Inquiries {
     pub fn take(&mut self) -> Option<Inquiry> {
         self.receiver.try_recv().ok()
     }
-}
-
-fn unavailable(detail: &str) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
 #[cfg(test)]

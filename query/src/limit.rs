@@ -18,9 +18,13 @@ pub(crate) const DEFINITIONS_BYTES_MAX: usize = 1 << 20;
 /// Longer than any query, so that this only ends what hangs elsewhere.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The routes that take events: whoever sends slowly has this long.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(30);
+
 fn timeout_of(route: Option<&MatchedPath>) -> Duration {
     match route.map(MatchedPath::as_str) {
         Some("/v1/preview") => preview::PATIENCE + REQUEST_TIMEOUT,
+        Some("/v1/events" | "/v1/events:validate" | "/track" | "/import") => PUSH_TIMEOUT,
         _ => REQUEST_TIMEOUT,
     }
 }
@@ -31,10 +35,13 @@ pub(crate) async fn apply(route: Option<MatchedPath>, request: Request, next: Ne
     let (started, limit) = (Instant::now(), timeout_of(route.as_ref()));
     let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
+        // Kafka has less time than this: what is missing is the rest of the body.
+        Err(_) if limit == PUSH_TIMEOUT => {
+            let detail = "the body did not come to its end in time: send it again";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).into_response()
+        }
         Err(_) => {
-            let detail = "the request took too long: try again in a moment";
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            Problem::new(status, "unavailable", detail).into_response()
+            Problem::unavailable("the request took too long: try again in a moment").into_response()
         }
     };
     let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());

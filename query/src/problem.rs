@@ -1,21 +1,53 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// What went wrong, for people and programs.
-#[derive(Debug)]
-pub(crate) struct Problem {
+#[derive(Clone, Debug)]
+pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
     complete_through: Option<Value>,
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Problem { status, code, detail: detail.into(), complete_through: None }
+        let detail = detail.into();
+        Problem { status, code, detail, complete_through: None, retry_after_s: None }
+    }
+
+    /// 429, and when to come back.
+    pub(crate) fn too_many(detail: String, wait_s: u64) -> Self {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail).retry_after(wait_s)
+    }
+
+    /// 503: something is away for a while.
+    pub(crate) fn unavailable(detail: &str) -> Self {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+    }
+
+    /// 500: a defect.
+    pub(crate) fn internal(what: &str) -> Self {
+        tracing::error!(what, "a request could not be answered");
+        let detail = "the server failed: its log says why";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// With `Retry-After`.
+    pub(crate) fn retry_after(self, wait_s: u64) -> Self {
+        Problem { retry_after_s: Some(wait_s), ..self }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The logical time that the answer is true for, where it rests on data.
@@ -37,7 +69,15 @@ impl IntoResponse for Problem {
             body["complete_through"] = complete_through;
         }
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, kind, body.to_string()).into_response()
+        let mut response = (self.status, kind, body.to_string()).into_response();
+        if let Some(wait_s) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, wait_s.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
     }
 }
 
@@ -45,7 +85,6 @@ impl From<clickhouse::error::Error> for Problem {
     fn from(error: clickhouse::error::Error) -> Problem {
         // What ClickHouse says is for operators, not for callers.
         tracing::warn!(%error, "query failed");
-        let detail = "clickhouse does not answer: try again in a moment";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        Problem::unavailable("clickhouse does not answer: try again in a moment")
     }
 }

@@ -141,6 +141,11 @@ impl ControlState {
         }
     }
 
+    /// The same with every source on: under it the verdict does not depend on flags.
+    pub fn all_on(&self) -> ControlState {
+        ControlState { unlisted: Ingestion::On, sources: BTreeMap::new(), ..self.clone() }
+    }
+
     /// The flag of `source`.
     pub fn ingestion(&self, source: &str) -> &Ingestion {
         self.sources.get(source).unwrap_or(&self.unlisted)

@@ -11,6 +11,7 @@
 //! * [`verdict`]: what becomes of a record, and the reason codes. Behind it: `json` (the borrowed
 //!   parse), `envelope` (its fields), `shape` (a schema as checks), `mask` (nothing personal
 //!   leaves), `sanitise` (what a JSON column takes).
+//! * [`cloudevent`]: a record in another standard's shape, as an envelope.
 //! * [`additive`]: whether a change of a schema breaks anyone.
 //! * [`control`]: flags, definitions and settings as they stand at a logical time.
 //! * [`count`]: what a source says that it has emitted.
@@ -25,6 +26,7 @@
 pub mod additive;
 pub mod catalogue;
 pub mod change;
+pub mod cloudevent;
 pub mod control;
 pub mod count;
 pub mod definition;

@@ -203,6 +203,17 @@ pub fn command(binary: &Path, services: &Guard) -> Command {
     command
 }
 
+/// What a server answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
+    /// The body.
+    pub body: String,
+}
+
 /// A running `cebe run`; killed when dropped.
 pub struct Engine {
     child: Child,
@@ -279,14 +290,30 @@ impl Engine {
 
     /// Status and body of a GET.
     pub fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let Answer { status, body, .. } = self.request("GET", path, &[], b"")?;
+        Ok((status, body))
+    }
+
+    /// The answer to a request of HTTP 1.0, so that it ends with the connection.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Answer> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let headers: String = headers.collect();
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\n{headers}content-length: {length}\r\n\r\n")?;
+        stream.write_all(body)?;
         let mut response = String::new();
         stream.read_to_string(&mut response)?;
         let (head, body) = response.split_once("\r\n\r\n").context("no HTTP answer")?;
         let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        Ok((status, body.into()))
+        Ok(Answer { status, head: head.to_lowercase(), body: body.into() })
     }
 
     /// The whole log so far.

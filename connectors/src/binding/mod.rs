@@ -23,7 +23,7 @@ use crate::fault;
 /// replay under other rules may not be compared with what was published. Raise it with every change of what
 /// is published of the same records; and [`FACTS_VERSION`](crate::snapshot::FACTS_VERSION) too if it is the
 /// adapter that changes. The first start then publishes the differences (ADR 0022).
-pub const LOGIC_VERSION: u32 = 6;
+pub const LOGIC_VERSION: u32 = 7;
 
 /// The logic of this process: [`LOGIC_VERSION`], unless it is to pass for the version before.
 pub fn logic_version() -> u32 {

@@ -20,7 +20,7 @@ const ALIGN: usize = 8;
 
 /// What the adapter tells of an event. Raise it with every change of that: facts of before are then made
 /// anew. A change of what the dataflow makes of facts is none of them.
-pub const FACTS_VERSION: u32 = 1;
+pub const FACTS_VERSION: u32 = 2;
 /// What is kept of a published row.
 const PUBLISHED_VERSION: u32 = 1;
 

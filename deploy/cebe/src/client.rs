@@ -20,7 +20,7 @@ const ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// No engine answers, or it says why it does not.
 pub fn get(config: &Config, path: &str, query: &[(&str, &str)]) -> anyhow::Result<String> {
     let request = agent().get(url(config, path)).query_pairs(query.iter().copied());
-    body(config, request.call())
+    body(config, request.header("authorization", bearer(config)).call())
 }
 
 /// The body of the answer to a POST of `document` to `path`.
@@ -34,7 +34,13 @@ pub fn post(
     document: &[u8],
 ) -> anyhow::Result<String> {
     let request = agent().post(url(config, path)).query_pairs(query.iter().copied());
+    let request = request.header("authorization", bearer(config));
     body(config, request.header("content-type", "application/json").send(document))
+}
+
+/// Where there are no keys, nobody looks at it.
+fn bearer(config: &Config) -> String {
+    format!("Bearer {}", config.http.key)
 }
 
 fn agent() -> Agent {

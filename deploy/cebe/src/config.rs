@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cebe_connectors::kafka::KafkaOptions;
+use cebe_query::principal::KeyRing;
 use cebe_schemas::catalogue::Catalogue;
 use cebe_schemas::token::Keys;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,14 @@ pub struct ClickHouse {
 pub struct Http {
     /// Where the API listens.
     pub listen: String,
+    /// What commands that ask an engine show it, KEY.SECRET; "" where there is no key file.
+    pub key: String,
+    /// The key file (TOML, from `cebe key new`); "" for none: then everybody who can connect may do everything.
+    pub keys_file: String,
+    /// How many events a second a tenant may push.
+    pub push_events_per_second: i64,
+    /// How many at once, after a pause.
+    pub push_events_burst: i64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,7 +123,13 @@ impl Default for ClickHouse {
 
 impl Default for Http {
     fn default() -> Self {
-        Http { listen: "127.0.0.1:8080".into() }
+        Http {
+            listen: "127.0.0.1:8080".into(),
+            key: String::new(),
+            keys_file: String::new(),
+            push_events_per_second: 10_000,
+            push_events_burst: 50_000,
+        }
     }
 }
 
@@ -184,6 +199,14 @@ impl Config {
         if !(1..=64).contains(&self.engine.workers) {
             bail!("engine.workers is {}: give 1 to 64", self.engine.workers);
         }
+        for (name, value) in [
+            ("push_events_per_second", self.http.push_events_per_second),
+            ("push_events_burst", self.http.push_events_burst),
+        ] {
+            if !(1..=i64::from(u32::MAX)).contains(&value) {
+                bail!("http.{name} is {value}: give 1 to {}", u32::MAX);
+            }
+        }
         if self.engine.tick_records_max < 1 {
             bail!("engine.tick_records_max is {}: give at least 1", self.engine.tick_records_max);
         }
@@ -243,6 +266,17 @@ impl Config {
         Ok(Keys::new(&self.tokens.key_id, self.tokens.secret.as_bytes())?)
     }
 
+    /// Who may use the HTTP API.
+    pub fn http_keys(&self) -> anyhow::Result<KeyRing> {
+        let path = &self.http.keys_file;
+        if path.is_empty() {
+            return Ok(KeyRing::default());
+        }
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("http.keys_file {path}: cannot be read"))?;
+        KeyRing::parse(&text).with_context(|| format!("http.keys_file {path}"))
+    }
+
     /// Where the key index lives.
     pub fn key_index_dir(&self) -> PathBuf {
         Path::new(&self.engine.data_dir).join("keys")
@@ -264,7 +298,8 @@ impl Config {
     /// As TOML, for people to read.
     pub fn without_secrets(&self) -> anyhow::Result<String> {
         let mut shown = self.clone();
-        for secret in [&mut shown.clickhouse.password, &mut shown.tokens.secret] {
+        let Config { clickhouse, http, tokens, .. } = &mut shown;
+        for secret in [&mut clickhouse.password, &mut http.key, &mut tokens.secret] {
             if !secret.is_empty() {
                 *secret = "(set)".into();
             }

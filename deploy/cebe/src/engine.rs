@@ -146,7 +146,8 @@ impl Engine {
         let mut last = Instant::now();
         let most = self.config.engine.tick_backfill_records_max as usize;
         let mut budget = Budget::new(most, last);
-        clerk.open();
+        clerk.open(self.log.chain());
+        clerk.tell(&self.adapter);
         self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
             clerk.serve(&self.adapter, &mut self.dataflow)?;
@@ -178,6 +179,7 @@ impl Engine {
             self.publish(&tick)?;
             kept.publish(&binding, tick.records);
             self.adapter.commit()?;
+            clerk.bound(&binding);
             self.keeping.keep(kept, self.log.place(), &self.adapter);
             let published = Published {
                 t_ms: binding.t_ms,
@@ -186,6 +188,7 @@ impl Engine {
             };
             budget.published(published, Instant::now(), now_ms());
             if self.changes_what_waits(&binding) {
+                clerk.tell(&self.adapter);
                 self.history.follow(&self.adapter);
             }
             metrics::histogram!("cebe_tick_seconds").record(last.elapsed().as_secs_f64());

@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod config;
 mod desk;
+mod door;
 mod engine;
 mod eval;
 mod keeping;
@@ -61,6 +62,9 @@ enum Command {
     Replay(command::replay::Args),
     #[command(subcommand)]
     Backfill(command::backfill::Backfill),
+    /// Make keys for the HTTP API.
+    #[command(subcommand)]
+    Key(command::key::Key),
     /// Read and check event schemas.
     #[command(subcommand)]
     Schema(command::schema::Schema),
@@ -111,6 +115,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Settings(settings) => command::settings::run(&config, settings),
         Command::Replay(args) => command::replay::run(config, args),
         Command::Backfill(backfill) => command::backfill::run(&config, backfill),
+        Command::Key(key) => command::key::run(&key),
         Command::Schema(schema) => command::schema::run(&config, schema),
         Command::Eval(args) => command::eval::run(&config, &args),
         Command::Explain(args) => command::explain::run(&config, &args),

@@ -6,15 +6,16 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use super::checked;
-use crate::app::{AppState, QUERY_TIMEOUT};
+use super::{checked, parameters};
+use crate::app::AppState;
+use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
+use crate::sql;
 
 #[derive(Deserialize)]
 pub(crate) struct Parameters {
-    account_id: String,
+    account_id: Option<String>,
 }
 
 // One query, so that the answer is of one moment; `complete_through` is the least of the views.
@@ -40,39 +41,24 @@ SETTINGS max_threads = 1";
 /// The canonical id, the members, the segments, and the time for which this is true.
 pub(crate) async fn get(
     State(state): State<AppState>,
+    who: Principal,
     Path(id): Path<String>,
-    parameters: Result<Query<Parameters>, QueryRejection>,
+    query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Ok(Query(Parameters { account_id })) = parameters else {
-        let detail = "account_id is missing: give it as ?account_id=…";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "missing_parameter", detail));
-    };
+    who.needs(Scope::Query)?;
+    let account_id = who.account(parameters(query)?.account_id)?;
     for (name, value) in [("account_id", &account_id), ("id", &id)] {
         checked(name, value)?;
     }
-    let row = timeout(QUERY_TIMEOUT, person(&state, &account_id, &id))
-        .await
-        .map_err(|_| unavailable("clickhouse does not answer in time"))??;
+    let bind =
+        |query: clickhouse::query::Query| query.param("account_id", &*account_id).param("id", &*id);
+    let row = sql::one(&state, SQL, bind).await?;
     if row["customer_id"].as_str().is_none_or(str::is_empty) {
         let detail = format!("account {account_id} has no customer {id}");
         let unknown = Problem::new(StatusCode::NOT_FOUND, "unknown_customer", detail);
         return Err(unknown.at(row["complete_through"].clone()));
     }
     Ok(Json(shown(&account_id, &row)))
-}
-
-async fn person(state: &AppState, account_id: &str, id: &str) -> Result<Value, Problem> {
-    let _turn =
-        state.queries.acquire().await.map_err(|_| unavailable("the server is shutting down"))?;
-    let mut cursor = state
-        .clickhouse
-        .query_raw(SQL)
-        .param("account_id", account_id)
-        .param("id", id)
-        .fetch_bytes("JSONEachRow")?;
-    let bytes = cursor.collect().await?;
-    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    serde_json::from_slice(line).map_err(|_| unavailable("clickhouse gave no row"))
 }
 
 fn shown(account_id: &str, row: &Value) -> Value {
@@ -90,8 +76,4 @@ fn shown(account_id: &str, row: &Value) -> Value {
         "complete_through": row["complete_through"],
         "is_stale": row["is_stale"].as_u64() == Some(1) || row["is_stale"] == true,
     })
-}
-
-fn unavailable(detail: &str) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }

@@ -11,20 +11,23 @@ use serde_json::Value;
 use super::{checked, parameters};
 use crate::app::AppState;
 use crate::desk::Inquiry;
+use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 pub(crate) struct Parameters {
-    account_id: String,
+    account_id: Option<String>,
 }
 
 pub(crate) async fn list(
     State(state): State<AppState>,
+    who: Principal,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Parameters { account_id } = parameters(query)?;
+    who.needs(Scope::Query)?;
+    let account_id = who.account(parameters(query)?.account_id)?;
     checked("account_id", &account_id)?;
     let ask = |reply| Inquiry::Definitions { account_id, reply };
     Ok(Json(state.desk()?.ask(PATIENCE, ask).await?))

@@ -16,13 +16,14 @@ use tokio::time::timeout;
 use super::{checked, parameters};
 use crate::app::{AppState, QUERY_TIMEOUT};
 use crate::desk::Inquiry;
+use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
 
 const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Deserialize)]
 pub(crate) struct Parameters {
-    account_id: String,
+    account_id: Option<String>,
     customer_id: String,
     segment_id: String,
 }
@@ -43,9 +44,12 @@ ORDER BY occurred_at, ordinal LIMIT 1000";
 
 pub(crate) async fn get(
     State(state): State<AppState>,
+    who: Principal,
     query: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Explanation>, Problem> {
+    who.needs(Scope::Query)?;
     let Parameters { account_id, customer_id, segment_id } = parameters(query)?;
+    let account_id = who.account(account_id)?;
     let ids =
         [("account_id", &account_id), ("customer_id", &customer_id), ("segment_id", &segment_id)];
     for (name, value) in ids {

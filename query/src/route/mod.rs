@@ -3,8 +3,11 @@
 pub(crate) mod customer;
 pub(crate) mod definition;
 pub(crate) mod explain;
+pub(crate) mod mixpanel;
 pub(crate) mod operation;
 pub(crate) mod preview;
+pub(crate) mod push;
+pub(crate) mod receipt;
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;

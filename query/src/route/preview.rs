@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::parameters;
 use crate::app::AppState;
 use crate::desk::Inquiry;
+use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
 
 /// Everybody is looked at, a little between any two ticks.
@@ -26,9 +27,11 @@ pub(crate) struct Parameters {
 
 pub(crate) async fn post(
     State(state): State<AppState>,
+    who: Principal,
     query: Result<Query<Parameters>, QueryRejection>,
     body: Bytes,
 ) -> Result<Json<Preview>, Problem> {
+    who.needs(Scope::Query)?;
     let limit = parameters(query)?.limit.unwrap_or(LIMIT);
     let document = body.to_vec();
     let ask = |reply| Inquiry::Preview { document, limit, reply };

@@ -8,6 +8,7 @@ mod cases;
 mod define;
 mod desk;
 mod erase;
+mod push;
 mod rebuild;
 mod reconcile;
 mod recovery;
@@ -23,7 +24,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 26] = [
+const CASES: [(&str, Case); 28] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("ac3_backfill_beside_live", backfill::ac3_backfill_beside_live),
@@ -34,6 +35,8 @@ const CASES: [(&str, Case); 26] = [
     ("skipped_events_are_replayed", replay::skipped_events_are_replayed),
     ("rejected_events_are_replayed", replay::rejected_events_are_replayed),
     ("erased_events_lose_their_content", erase::erased_events_lose_their_content),
+    ("events_come_in_over_http", push::events_come_in_over_http),
+    ("keys_say_who_pushes", push::keys_say_who_pushes),
     ("the_engine_is_asked_under_load", desk::the_engine_is_asked_under_load),
     ("definitions_change_while_events_flow", define::definitions_change_while_events_flow),
     ("kill_9_under_load", cases::kill_9_under_load),

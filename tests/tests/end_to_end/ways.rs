@@ -1,4 +1,6 @@
-//! History from a query, from squads themselves, and from jobs that stop.
+//! History from a query, from Parquet, from squads themselves, and from jobs that stop.
+
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use cebe_tests::system::{System, eventually};
@@ -15,6 +17,16 @@ const QUERY: &str = "SELECT 'ad.clicked' AS event_name, 1 AS schema_version, 'ad
      concat('q', toString(id)) AS idempotency_key, 'ways' AS account_id, \
      toString(id % 7) AS qontak_customer_id, at AS occurred_at, 'c' AS `properties.campaign_id` \
      FROM cebe.legacy_clicks ORDER BY id";
+
+/// The same rows under other keys, in a file that ClickHouse has written.
+fn parquet(system: &System) -> anyhow::Result<String> {
+    let rows = QUERY.replace("'q'", "'p'");
+    let write = format!("INSERT INTO FUNCTION file('clicks.parquet', 'Parquet') {rows}");
+    system.services.query(&write)?;
+    let folder = &system.services.options().dir;
+    let found = Command::new("find").arg(folder).args(["-name", "clicks.parquet"]).output()?;
+    Ok(String::from_utf8(found.stdout)?.trim().to_owned())
+}
 
 fn clicks(keys: std::ops::Range<u64>) -> Vec<String> {
     let click = |n: u64| {
@@ -41,6 +53,10 @@ pub fn history_comes_in_other_ways(system: &System) -> anyhow::Result<()> {
     system.services.query(LEGACY)?;
     let done = start(system, &["--from", QUERY])?;
     ensure!(done["standing"] == "done" && done["accepted"] == ROWS, "{done}");
+
+    let done = start(system, &["--from", &parquet(system)?])?;
+    let counts = [&done["accepted"], &done["difference"]];
+    ensure!(done["standing"] == "done" && counts == [ROWS, 0], "{done}");
 
     let of_nobody =
         "SELECT sum(accepted) FROM cebe.backfills WHERE source_module = 'ads' AND job = ''";
@@ -71,6 +87,9 @@ pub fn history_comes_in_other_ways(system: &System) -> anyhow::Result<()> {
     let again = start(system, &["--from", &from])?;
     let counts = [&again["accepted"], &again["duplicate"], &again["difference"]];
     ensure!(counts == [20, 10, 0], "{again}");
-    eventually("everything is there once", || Ok((stored(system)? == ROWS + 30).then_some(())))?;
+    eventually(
+        "everything is there once",
+        || Ok((stored(system)? == 2 * ROWS + 30).then_some(())),
+    )?;
     engine.stop()
 }

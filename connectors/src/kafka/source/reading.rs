@@ -1,9 +1,11 @@
 //! A consumer and the partitions that it reads: assignment, pauses, errors.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cebe_schemas::cloudevent;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -151,14 +153,14 @@ impl Reading {
             None => return Ok(false),
             Some(Ok(message)) => {
                 let job = job(&message, &self.job);
-                let payload = message.payload().unwrap_or_default();
+                let payload = payload(&message);
                 if let Some(topic) = self.topics.get(message.topic())
                     && let Some(buffer) =
                         self.partitions.get_mut(&(topic.clone(), message.partition()))
                     && buffer.push(
                         message.offset(),
                         message.timestamp().to_millis().unwrap_or(-1),
-                        payload,
+                        &payload,
                         &job,
                     )
                 {
@@ -303,6 +305,14 @@ impl Reading {
         }
         list
     }
+}
+
+/// What a record says: its value, or of a CloudEvent the envelope that it stands for.
+fn payload<'m>(message: &'m BorrowedMessage<'_>) -> Cow<'m, [u8]> {
+    let value = message.payload().unwrap_or_default();
+    let Some(headers) = message.headers() else { return value.into() };
+    let header = |name: &str| headers.iter().find(|header| header.key == name)?.value;
+    cloudevent::envelope(header, value)
 }
 
 /// The job that published a record, by its header; "" if none says so.

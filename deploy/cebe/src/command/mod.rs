@@ -5,6 +5,7 @@ mod control;
 mod definition;
 pub mod eval;
 pub mod explain;
+pub mod key;
 pub mod metric;
 pub mod migrate;
 mod pending;

@@ -12,15 +12,17 @@ use cebe_connectors::key_index::KeyIndexError;
 use cebe_connectors::loader::{self, Loader, LoaderConfig, LoaderStatus};
 use cebe_connectors::rebuild::RebuildError;
 use cebe_connectors::snapshot::{ReadError, StoreError};
-use cebe_query::desk::{Desk, Inquiries};
+use cebe_query::desk::Desk;
 use cebe_query::health::Health;
 use cebe_query::{AppState, app, serve, telemetry};
+use cebe_schemas::control::{ControlState, Ingestion};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::desk::Clerk;
+use crate::door;
 use crate::engine::Engine;
 use crate::logging;
 use crate::recovery::Stopped;
@@ -50,14 +52,22 @@ pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
         .context("the http runtime does not start")?;
     let client = config.clickhouse_client().with_database(&config.clickhouse.database);
     let (desk, inquiries) = Desk::new();
-    let state = AppState::new(client, health.clone(), Some(telemetry)).with_desk(desk);
+    let (control, told) = watch::channel(Arc::new(ControlState::with_unlisted(Ingestion::On)));
+    let keys = config.http_keys()?;
+    // Without a runtime around it the producer has nothing to wake anybody with.
+    let door = runtime.block_on(async { door::open(&config, told) })?;
+    let state = AppState::new(client, health.clone(), Some(telemetry))
+        .with_desk(desk)
+        .with_keys(keys)
+        .with_door(door);
     let listener = runtime
         .block_on(TcpListener::bind(&config.http.listen))
         .with_context(|| format!("http.listen {}", config.http.listen))?;
     tracing::info!(address = %listener.local_addr()?, "http api listens");
 
     let (shutdown, stopping) = watch::channel(false);
-    let parts = Parts::start(&config, &args, &health, inquiries, stopping.clone())?;
+    let clerk = Clerk::new(inquiries, control);
+    let parts = Parts::start(&config, &args, &health, clerk, stopping.clone())?;
     let outcome = runtime.block_on(async {
         let mut stop = stopping.clone();
         let server = tokio::spawn(serve(listener, app(state), async move {
@@ -91,7 +101,7 @@ impl Parts {
         config: &Config,
         args: &Args,
         health: &Health,
-        inquiries: Inquiries,
+        clerk: Clerk,
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Parts> {
         let loader = LoaderConfig::new(
@@ -105,10 +115,9 @@ impl Parts {
         let stop = Arc::new(AtomicBool::new(false));
         let (config, stopped, health) = (config.clone(), stop.clone(), health.clone());
         let accept_loss = args.accept_loss;
-        let engine = std::thread::Builder::new().name("cebe-engine".into()).spawn(move || {
-            let clerk = Clerk::new(inquiries);
-            keep_running(&config, accept_loss, clerk, &loaded, &stopped, &health)
-        })?;
+        let engine = std::thread::Builder::new()
+            .name("cebe-engine".into())
+            .spawn(move || keep_running(&config, accept_loss, clerk, &loaded, &stopped, &health))?;
         Ok(Parts { stop, engine, loader })
     }
 

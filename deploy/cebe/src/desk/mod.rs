@@ -1,20 +1,28 @@
 //! The engine's side of the desk: inquiries, answered between two ticks.
 //!
 //! * [`Clerk`]: takes what waits; goes on with the preview under way.
-//! * [`definitions`], [`preview`] and [`explain`]: one file a question. `cebe` asks the same of files.
+//! * [`bound`], [`definitions`], [`preview`] and [`explain`]: one file a question. `cebe` asks the same of files.
 
+mod bound;
 mod definitions;
 pub mod explain;
 pub mod preview;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cebe_connectors::adapter::Adapter;
+use cebe_connectors::binding::Binding;
+use cebe_connectors::binding::chain::Chain;
 use cebe_connectors::key_index::KeyIndex;
 use cebe_dataflow::{Dataflow, PreviewStep};
 use cebe_query::desk::{Inquiries, Inquiry, Refusal, Reply};
+use cebe_schemas::control::ControlState;
 use cebe_schemas::preview::Preview;
 use cebe_schemas::time::Millis;
+use tokio::sync::watch;
+
+use bound::Bound;
 
 /// A preview may hold a tick up for about this long.
 const SLICE: Duration = Duration::from_millis(5);
@@ -30,6 +38,9 @@ const PATIENCE_MS: Millis = 300_000;
 /// Answers inquiries.
 pub struct Clerk {
     inquiries: Inquiries,
+    /// What the engine was told so far, for who asks all the time.
+    control: watch::Sender<Arc<ControlState>>,
+    bound: Bound,
     preview: Option<UnderWay>,
 }
 
@@ -61,14 +72,25 @@ impl UnderWay {
 }
 
 impl Clerk {
-    /// Answers `inquiries`, which are turned away until it is open.
-    pub fn new(inquiries: Inquiries) -> Clerk {
-        Clerk { inquiries, preview: None }
+    /// Answers `inquiries`, which are turned away until it is open, and passes `control` on.
+    pub fn new(inquiries: Inquiries, control: watch::Sender<Arc<ControlState>>) -> Clerk {
+        Clerk { inquiries, control, bound: Bound::default(), preview: None }
     }
 
-    /// From now on the state is the present one.
-    pub fn open(&self) {
+    /// Passes on what the engine was told.
+    pub fn tell<K>(&self, adapter: &Adapter<K>) {
+        self.control.send_replace(Arc::new(adapter.control().clone()));
+    }
+
+    /// From now on the state is the present one: that of the log `chain`.
+    pub fn open(&mut self, chain: &Chain) {
+        self.bound.begin(chain.head().t_ms, chain.positions());
         self.inquiries.open();
+    }
+
+    /// Takes in what was bound since.
+    pub fn bound(&mut self, binding: &Binding) {
+        self.bound.push(binding);
     }
 
     /// The state is none any more: inquiries are turned away, and the preview under way is dropped.
@@ -96,6 +118,9 @@ impl Clerk {
             match inquiry {
                 Inquiry::Definitions { account_id, reply } => {
                     let _ = reply.send(Ok(definitions::in_force(adapter, &account_id)));
+                }
+                Inquiry::Bound { topic, partition, offset, reply } => {
+                    let _ = reply.send(Ok(self.bound.find(&topic, partition, offset)));
                 }
                 Inquiry::Explain { account_id, customer_id, segment_id, reply } => {
                     let ids = [&*account_id, &*customer_id, &*segment_id];

@@ -4,6 +4,9 @@
 //! watched: how long a tick takes that has records of backfills in it, and the age of the oldest tick that
 //! cannot be read in ClickHouse yet. The share grows while both are small and shrinks as soon as one is not:
 //! additive-increase, multiplicative-decrease, as congestion control does it (Chiu and Jain, 1989).
+//!
+//! Most of what a tick takes it takes whatever is in it. Where that is long, fewer records make no tick
+//! shorter: the share does not shrink below what costs little beside it ([`Cost::cheap`]).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,6 +30,12 @@ const WATCH: Duration = Duration::from_millis(300);
 /// The share at first, and the least.
 const BEGIN: f64 = 200.0;
 const LEAST: f64 = 20.0;
+/// Records that lengthen a tick by no more than this part cost little.
+const CHEAP: f64 = 0.25;
+/// A record takes at least so many seconds, whatever was measured.
+const RECORD_LEAST: f64 = 10e-6;
+/// What is known of the cost of a record is not used before so many ticks.
+const TICKS_LEAST: f64 = 20.0;
 /// What is left of a usual time after each tick.
 const FADES: f64 = 0.98;
 /// Ticks that are remembered until they are loaded.
@@ -46,7 +55,46 @@ pub struct Budget {
     usual_ms: f64,
     /// The same, from binding to commit.
     usual_tick: Duration,
+    cost: Cost,
     watched: Watched,
+}
+
+/// What a tick takes, as a line through the last ones: so much in any case, and so much a record. Sums in
+/// which older ticks fade.
+#[derive(Debug, Default)]
+struct Cost {
+    ticks: f64,
+    records: f64,
+    seconds: f64,
+    records_squared: f64,
+    records_seconds: f64,
+}
+
+impl Cost {
+    fn add(&mut self, records: u64, took: Duration) {
+        let (records, seconds) = (records as f64, took.as_secs_f64());
+        for (sum, one) in [
+            (&mut self.ticks, 1.0),
+            (&mut self.records, records),
+            (&mut self.seconds, seconds),
+            (&mut self.records_squared, records * records),
+            (&mut self.records_seconds, records * seconds),
+        ] {
+            *sum = *sum * FADES + one;
+        }
+    }
+
+    /// So many records lengthen a tick by [`CHEAP`] of what it takes in any case; 0 while nothing is known.
+    fn cheap(&self) -> f64 {
+        let (records, seconds) = (self.records / self.ticks, self.seconds / self.ticks);
+        let variance = self.records_squared / self.ticks - records * records;
+        if self.ticks < TICKS_LEAST || variance < 1.0 {
+            return 0.0;
+        }
+        let covariance = self.records_seconds / self.ticks - records * seconds;
+        let a_record = (covariance / variance).max(RECORD_LEAST);
+        (seconds - a_record * records).max(0.0) * CHEAP / a_record
+    }
 }
 
 /// What has been seen since `since`.
@@ -81,6 +129,7 @@ impl Budget {
             complete_ms: None,
             usual_ms: 0.0,
             usual_tick: Duration::ZERO,
+            cost: Cost::default(),
             watched: Watched { since: now, lag_ms: 0, is_used_up: false },
         }
     }
@@ -124,16 +173,21 @@ impl Budget {
             self.usual_tick = tick.took.max(self.usual_tick.mul_f64(FADES));
             return;
         }
+        self.cost.add(tick.backfilled, tick.took);
         self.watched.lag_ms = self.watched.lag_ms.max(self.lag_ms(now_ms));
         self.watched.is_used_up |= tick.backfilled as f64 + 1.0 >= self.share;
-        if tick.took > self.tick() {
-            self.change(self.tick().as_secs_f64() / tick.took.as_secs_f64());
+        let cheap = self.cost.cheap().min(self.most);
+        let is_slow = tick.took > self.tick();
+        if is_slow && self.share > cheap {
+            let factor = self.tick().as_secs_f64() / tick.took.as_secs_f64();
+            self.shrink(factor, cheap);
             self.watch(now);
         } else if now.duration_since(self.watched.since) > WATCH {
             if self.watched.lag_ms > self.aim_ms() {
-                self.change(0.7);
+                self.shrink(0.7, cheap / 4.0);
             } else if self.watched.is_used_up {
-                self.share = (self.share * 1.1 + 20.0).min(self.most);
+                let most = if is_slow { cheap } else { self.most };
+                self.share = (self.share * 1.1 + 20.0).min(most);
             }
             self.watch(now);
         }
@@ -143,8 +197,10 @@ impl Budget {
         self.watched = Watched { since: now, lag_ms: 0, is_used_up: false };
     }
 
-    fn change(&mut self, factor: f64) {
-        self.share = (self.share * factor.max(0.5)).max(LEAST);
+    /// By a factor, but not below `least`.
+    fn shrink(&mut self, factor: f64, least: f64) {
+        let share = (self.share * factor.max(0.5)).max(LEAST).max(least);
+        self.share = share.min(self.share);
     }
 
     /// The age of the oldest tick that is published and cannot be read.
@@ -239,6 +295,23 @@ mod tests {
         let ticks = world.run(40, usize::MAX);
         assert!(ticks.last().unwrap().0 > 1_000, "{ticks:?}");
         assert!(ticks.iter().all(|(_, took)| *took < 2 * world.commit), "{ticks:?}");
+    }
+
+    #[test]
+    fn where_ticks_are_slow_whatever_is_in_them_the_share_does_not_vanish() {
+        let mut world = World::new(50.0, 900);
+        world.commit = Duration::from_millis(300);
+        world.run(10, 0);
+        let mut records = Vec::new();
+        for at in 0..200 {
+            // Another process takes the machine every now and then.
+            world.commit = Duration::from_millis(if at % 3 == 0 { 600 } else { 350 });
+            records.extend(world.run(1, usize::MAX).into_iter().map(|(records, _)| records));
+        }
+        let settled = &records[records.len() / 2..];
+        assert!(settled.iter().all(|records| *records > 500), "{settled:?}");
+        let longest = *settled.iter().max().unwrap() as f64 * 50e-6;
+        assert!(longest < 0.45 * 0.7, "the ticks are {longest} s longer: {settled:?}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Three tenants at a time on all sources. One of them is small enough for the naive evaluation of the
 //! contract, and its records are never skipped: once it has grown, another small one takes its place.
-//! The records of one of the others are skipped from time to time.
+//! The records of one of the others are skipped from time to time. Events of all come by both lanes, that
+//! of live ones and that of backfills.
 
 use std::collections::VecDeque;
 
@@ -28,6 +29,8 @@ const SKIPPED_SHARE: u32 = 7;
 const CONTROL_EVERY: u32 = 1_500;
 /// One of so many events is an erasure.
 const ERASURE_EVERY: u32 = 400;
+/// One of so many events comes by the lane for the past.
+const BACKFILL_EVERY: u32 = 6;
 /// Candidates for erasure.
 const RECENT: usize = 500;
 
@@ -120,7 +123,10 @@ impl Load {
                 self.recent.pop_front();
             }
         }
-        event(message)
+        match self.rng.u32(..BACKFILL_EVERY) {
+            0 => event("backfill", message),
+            _ => event("events", message),
+        }
     }
 
     /// The small tenant of the next event.
@@ -141,7 +147,7 @@ impl Load {
             "qontak_customer_id": customer, "occurred_at": now_ms - self.rng.i64(0..20_000),
         });
         let key = format!("{account}{customer}");
-        event(Message { source: "cdp", key, payload: erased.to_string() })
+        event("events", Message { source: "cdp", key, payload: erased.to_string() })
     }
 
     /// A flag, a setting, or a definition: put, edited, removed.
@@ -191,8 +197,9 @@ fn control(record: &Value) -> Outgoing {
     Outgoing { topic: CONTROL_TOPIC.into(), key: String::new(), payload: record.to_string() }
 }
 
-fn event(Message { source, key, payload }: Message) -> Outgoing {
-    Outgoing { topic: format!("cebe.events.{source}"), key, payload }
+/// An event by one of the lanes `events` and `backfill`.
+fn event(lane: &str, Message { source, key, payload }: Message) -> Outgoing {
+    Outgoing { topic: format!("cebe.{lane}.{source}"), key, payload }
 }
 
 #[cfg(test)]
@@ -234,6 +241,8 @@ mod tests {
         ] {
             assert!(count(word) > 1, "{word}");
         }
+        let past = all.iter().filter(|one| one.topic.starts_with("cebe.backfill.")).count();
+        assert!((15_000..18_000).contains(&past), "{past} events of the past");
         let of = |account: &str| count(&format!(r#""account_id":"{account}""#));
         let small: usize = SMALL.into_iter().map(of).sum();
         assert!((4_000..6_000).contains(&small), "{small} events of small tenants");

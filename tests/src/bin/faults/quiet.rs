@@ -67,7 +67,8 @@ pub fn frontier(world: &World) -> anyhow::Result<i64> {
 
 fn records_read(world: &World) -> anyhow::Result<u64> {
     world.number(
-        "SELECT sum(records_read) FROM cebe.ingest_ledger WHERE startsWith(topic, 'cebe.events.')",
+        "SELECT sum(records_read) FROM cebe.ingest_ledger \
+         WHERE startsWith(topic, 'cebe.events.') OR startsWith(topic, 'cebe.backfill.')",
     )
 }
 

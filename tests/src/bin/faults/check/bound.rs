@@ -25,7 +25,14 @@ pub struct Line {
 pub type Topics = BTreeMap<Place, Vec<u8>>;
 
 /// Topics that events come in by.
-pub const SOURCES: [&str; 3] = ["cebe.events.ads", "cebe.events.broadcast", "cebe.events.cdp"];
+pub const SOURCES: [&str; 6] = [
+    "cebe.events.ads",
+    "cebe.events.broadcast",
+    "cebe.events.cdp",
+    "cebe.backfill.ads",
+    "cebe.backfill.broadcast",
+    "cebe.backfill.cdp",
+];
 
 #[derive(Deserialize)]
 struct Binding {

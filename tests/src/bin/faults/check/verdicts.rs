@@ -17,7 +17,7 @@ pub struct Expected {
     skipped: Vec<String>,
     /// Of records that were rejected since they came before the time that they speak of.
     pub early: BTreeSet<Place>,
-    /// Accepted events, by source.
+    /// Accepted live events, by source.
     sources: BTreeMap<String, u64>,
     /// By topic and partition: read, accepted, duplicate, rejected, skipped.
     ledger: BTreeMap<(String, i32), [u64; 5]>,
@@ -49,7 +49,9 @@ impl Expected {
                 counts[1] += 1;
                 let row = json!([topic, partition, offset, account, source, key]);
                 self.accepted.push(row.to_string());
-                *self.sources.entry(source).or_default() += 1;
+                if topic.starts_with("cebe.events.") {
+                    *self.sources.entry(source).or_default() += 1;
+                }
             }
             Verdict::Duplicate => counts[2] += 1,
             Verdict::Rejected(reason) => {
@@ -119,7 +121,8 @@ const SKIPPED: &str = "SELECT topic, partition, \
                        arrayJoin(range(toUInt64(from_offset), toUInt64(to_offset))) \
                        FROM cebe.skipped_ranges";
 const LEDGER: &str = "SELECT topic, partition, records_read, accepted, duplicate, rejected, skipped, \
-                      difference FROM cebe.ingest_ledger WHERE startsWith(topic, 'cebe.events.')";
+                      difference FROM cebe.ingest_ledger \
+                      WHERE startsWith(topic, 'cebe.events.') OR startsWith(topic, 'cebe.backfill.')";
 
 const PROPAGATION: &str =
     "SELECT source_module, sum(events) FROM cebe.propagation GROUP BY source_module";
