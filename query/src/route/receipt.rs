@@ -89,7 +89,9 @@ fn told(row: &Value, who: &Principal) -> Result<Value, Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
     let is_loaded = row["is_loaded"] == 1 || row["is_loaded"] == true;
-    Ok(if accepted.is_array() {
+    Ok(if !is_loaded {
+        json!({"state": "pending"})
+    } else if accepted.is_array() {
         let event = json!({"account_id": accepted[0], "idempotency_key": accepted[1]});
         json!({"state": "accepted", "event": event})
     } else if rejected.is_array() {
@@ -99,10 +101,8 @@ fn told(row: &Value, who: &Principal) -> Result<Value, Problem> {
         json!({"state": "rejected", "event": event})
     } else if row["skipped"] != 0 {
         json!({"state": "skipped"})
-    } else if is_loaded {
-        json!({"state": "duplicate"})
     } else {
-        json!({"state": "pending"})
+        json!({"state": "duplicate"})
     })
 }
 

@@ -188,6 +188,7 @@ pub fn keys_say_who_pushes(system: &System) -> anyhow::Result<()> {
     ];
     let mut engine = system.spawn_engine_as("engine", &[], &variables)?;
     engine.wait_ready()?;
+    sources_on(system)?;
     let push = |key: &str, events: &Value| {
         engine.request(
             "POST",
