@@ -83,7 +83,10 @@ impl System {
     }
 
     fn command(&self) -> Command {
-        command(&self.binary, &self.services)
+        let mut command = command(&self.binary, &self.services);
+        // What jobs keep has no place in the sources.
+        command.env("CEBE_ENGINE_DATA_DIR", self.data_dir(ENGINE));
+        command
     }
 
     /// Starts an engine and waits until it is ready.
