@@ -1,10 +1,10 @@
 //! What comes in over HTTP: read, examined as the engine will, and put on the topics of its sources.
 //!
-//! * [`body`]: a body, unpacked and cut into events.
-//! * [`examine`]: each event's verdict before it is published. [`hint`]: what may have been meant.
-//! * [`mixpanel`]: Mixpanel's shape, as an envelope.
-//! * [`rate`]: how much a tenant may push.
-//! * [`answer`]: what is said of all that.
+//! * `body`: a body, unpacked and cut into events.
+//! * `examine`: each event's verdict before it is published. `hint`: what may have been meant.
+//! * `mixpanel`: Mixpanel's shape, as an envelope.
+//! * `rate`: how much a tenant may push.
+//! * `answer`: what is said of all that.
 
 pub(crate) mod answer;
 pub(crate) mod body;
