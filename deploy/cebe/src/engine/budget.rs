@@ -6,7 +6,7 @@
 //! additive-increase, multiplicative-decrease, as congestion control does it (Chiu and Jain, 1989).
 //!
 //! Most of what a tick takes it takes whatever is in it. Where that is long, fewer records make no tick
-//! shorter: the share does not shrink below what costs little beside it ([`Cost::cheap`]).
+//! shorter: the share does not shrink below what costs little beside it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -31,11 +31,10 @@ const WATCH: Duration = Duration::from_millis(300);
 const BEGIN: f64 = 200.0;
 const LEAST: f64 = 20.0;
 /// Records that lengthen a tick by no more than this part cost little.
-const CHEAP: f64 = 0.25;
-/// A record takes at least so many seconds, whatever was measured.
-const RECORD_LEAST: f64 = 10e-6;
-/// What is known of the cost of a record is not used before so many ticks.
-const TICKS_LEAST: f64 = 20.0;
+const CHEAP: f64 = 0.12;
+/// A record is taken to lengthen a tick by no more seconds than this; the engine's part of it is 10 to 20 µs
+/// (docs/figures.md).
+const RECORD_MOST: f64 = 100e-6;
 /// What is left of a usual time after each tick.
 const FADES: f64 = 0.98;
 /// Ticks that are remembered until they are loaded.
@@ -55,46 +54,7 @@ pub struct Budget {
     usual_ms: f64,
     /// The same, from binding to commit.
     usual_tick: Duration,
-    cost: Cost,
     watched: Watched,
-}
-
-/// What a tick takes, as a line through the last ones: so much in any case, and so much a record. Sums in
-/// which older ticks fade.
-#[derive(Debug, Default)]
-struct Cost {
-    ticks: f64,
-    records: f64,
-    seconds: f64,
-    records_squared: f64,
-    records_seconds: f64,
-}
-
-impl Cost {
-    fn add(&mut self, records: u64, took: Duration) {
-        let (records, seconds) = (records as f64, took.as_secs_f64());
-        for (sum, one) in [
-            (&mut self.ticks, 1.0),
-            (&mut self.records, records),
-            (&mut self.seconds, seconds),
-            (&mut self.records_squared, records * records),
-            (&mut self.records_seconds, records * seconds),
-        ] {
-            *sum = *sum * FADES + one;
-        }
-    }
-
-    /// So many records lengthen a tick by [`CHEAP`] of what it takes in any case; 0 while nothing is known.
-    fn cheap(&self) -> f64 {
-        let (records, seconds) = (self.records / self.ticks, self.seconds / self.ticks);
-        let variance = self.records_squared / self.ticks - records * records;
-        if self.ticks < TICKS_LEAST || variance < 1.0 {
-            return 0.0;
-        }
-        let covariance = self.records_seconds / self.ticks - records * seconds;
-        let a_record = (covariance / variance).max(RECORD_LEAST);
-        (seconds - a_record * records).max(0.0) * CHEAP / a_record
-    }
 }
 
 /// What has been seen since `since`.
@@ -129,7 +89,6 @@ impl Budget {
             complete_ms: None,
             usual_ms: 0.0,
             usual_tick: Duration::ZERO,
-            cost: Cost::default(),
             watched: Watched { since: now, lag_ms: 0, is_used_up: false },
         }
     }
@@ -173,10 +132,9 @@ impl Budget {
             self.usual_tick = tick.took.max(self.usual_tick.mul_f64(FADES));
             return;
         }
-        self.cost.add(tick.backfilled, tick.took);
         self.watched.lag_ms = self.watched.lag_ms.max(self.lag_ms(now_ms));
         self.watched.is_used_up |= tick.backfilled as f64 + 1.0 >= self.share;
-        let cheap = self.cost.cheap().min(self.most);
+        let cheap = (CHEAP * tick.took.as_secs_f64() / RECORD_MOST).min(self.most);
         let is_slow = tick.took > self.tick();
         if is_slow && self.share > cheap {
             let factor = self.tick().as_secs_f64() / tick.took.as_secs_f64();
@@ -184,7 +142,7 @@ impl Budget {
             self.watch(now);
         } else if now.duration_since(self.watched.since) > WATCH {
             if self.watched.lag_ms > self.aim_ms() {
-                self.shrink(0.7, cheap / 4.0);
+                self.shrink(0.7, LEAST);
             } else if self.watched.is_used_up {
                 let most = if is_slow { cheap } else { self.most };
                 self.share = (self.share * 1.1 + 20.0).min(most);
@@ -304,14 +262,13 @@ mod tests {
         world.run(10, 0);
         let mut records = Vec::new();
         for at in 0..200 {
-            // Another process takes the machine every now and then.
-            world.commit = Duration::from_millis(if at % 3 == 0 { 600 } else { 350 });
+            // Other processes take the machine most of the time.
+            world.commit = Duration::from_millis(if at % 3 == 0 { 350 } else { 600 });
             records.extend(world.run(1, usize::MAX).into_iter().map(|(records, _)| records));
         }
         let settled = &records[records.len() / 2..];
-        assert!(settled.iter().all(|records| *records > 500), "{settled:?}");
-        let longest = *settled.iter().max().unwrap() as f64 * 50e-6;
-        assert!(longest < 0.45 * 0.7, "the ticks are {longest} s longer: {settled:?}");
+        assert!(settled.iter().all(|records| *records > 400), "{settled:?}");
+        assert!(settled.iter().all(|records| *records < 2_500), "{settled:?}");
     }
 
     #[test]
