@@ -14,6 +14,7 @@
 //! * [`adapter`]: verdicts, dedup, facts, rows of the ledger and of what was rejected.
 //! * [`history`]: what definitions look at in events that arrived before them.
 //! * [`out`]: numbered rows, one Kafka transaction a tick, and what is already out.
+//! * [`feeds`]: what is out, read tick by tick.
 //! * [`loader`]: rows and progress into ClickHouse; [`migrate`]: its tables and views.
 //! * [`snapshot`]: what the adapter has told the dataflow, in files: where a start begins.
 //! * [`rebuild`]: the same from ClickHouse, where the sources no longer reach back.
@@ -26,6 +27,7 @@ pub mod binding;
 pub mod clock;
 mod fair_share;
 pub mod fault;
+pub mod feeds;
 pub mod history;
 pub mod kafka;
 pub mod key_index;

@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     15 "0015_emptied_events.sql"
     16 "0016_event_facts.sql"
     17 "0017_backfills.sql"
+    18 "0018_resolved_events.sql"
 };
 
 /// What [`migrate`] found and did.

@@ -7,9 +7,9 @@ use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::View;
 use serde::Serialize;
 
-use super::gather::Tick;
 use super::latency::Propagation;
-use super::row::{Lane, Publication, Row};
+use crate::feeds::gather::Tick;
+use crate::feeds::row::{Lane, Publication, Row};
 
 /// Consecutive ticks that are loaded together.
 #[derive(Clone, Debug, Default)]

@@ -14,13 +14,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::batch::{Batch, Pace, frontier_body, propagation_body};
-use super::feed::{Feed, Record};
-use super::gather::{Gather, Wanted};
 use super::latency::{Propagation, propagation};
 use super::sink::{Backoff, Sink};
 use super::{LoaderConfig, LoaderError, LoaderStatus};
 use crate::clock::now_ms;
 use crate::fault;
+use crate::feeds::FeedError;
+use crate::feeds::feed::{Feed, Record};
+use crate::feeds::gather::{Gather, Wanted};
 use crate::migrate::migrate;
 
 /// Above this propagation the promise of product §8 is broken.
@@ -40,7 +41,7 @@ pub(crate) async fn run(
 ) -> Result<(), LoaderError> {
     let client = config.clickhouse.clone().with_database(&config.database);
     let sink = Arc::new(Sink::new(client.clone(), config.insert_timeout));
-    let mut feed = Feed::open(&config)?;
+    let mut feed = Feed::open(&config.feed())?;
     let through_ms = tokio::select! {
         () = stopped(&mut shutdown) => return Ok(()),
         through_ms = start(&config, &client, &sink, &mut feed) => through_ms?,
@@ -157,7 +158,9 @@ impl Flow {
 
     fn take(&mut self, record: Record) -> Result<(), LoaderError> {
         match record {
-            Record::Row(lane, place, row) => self.gather.row(lane, place, row)?,
+            Record::Row(lane, place, row) => {
+                self.gather.row(lane, place, row).map_err(FeedError::from)?;
+            }
             Record::Progress(offset, progress) => self.gather.progress(offset, progress),
         }
         Ok(())
@@ -169,7 +172,7 @@ impl Flow {
             || self.next.row_count < self.config.batch_rows_max
                 && self.next.bytes < self.config.batch_bytes_max
         {
-            let Some(tick) = self.gather.next_tick()? else { break };
+            let Some(tick) = self.gather.next_tick().map_err(FeedError::from)? else { break };
             if let Some(last) = self.last_binding.replace(tick.binding)
                 && tick.binding != last + 1
             {
@@ -198,7 +201,7 @@ impl Flow {
         loaded: Result<Result<Batch, LoaderError>, JoinError>,
     ) -> Result<(), LoaderError> {
         let batch = loaded.map_err(|error| LoaderError::Interrupted(error.to_string()))??;
-        self.feed.commit(&batch, CommitMode::Async);
+        self.feed.commit(&batch.offsets, batch.progress_offset, CommitMode::Async);
         gauge!("cebe_loader_complete_through_seconds").set(batch.through_ms as f64 / 1e3);
         histogram!("cebe_loader_batch_rows").record(batch.row_count as f64);
         self.stalled = Stall::default();
@@ -226,7 +229,7 @@ impl Flow {
     /// Lets a batch that is on its way end. What is not loaded then will be read again.
     async fn finish(&mut self) {
         if let Ok(Some(Ok(Ok(batch)))) = timeout(STOP_PATIENCE, self.loading.join_next()).await {
-            self.feed.commit(&batch, CommitMode::Sync);
+            self.feed.commit(&batch.offsets, batch.progress_offset, CommitMode::Sync);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cebe_schemas::time::Millis;
 
-use super::row::Publication;
+use crate::feeds::row::Publication;
 
 /// Exact below this; above, each power of two is cut into half as many buckets (3 % wide).
 const EXACT_MS: u32 = 64;

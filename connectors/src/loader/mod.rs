@@ -11,15 +11,13 @@
 //! which replace themselves in the landing tables: nothing is lost, nothing counts twice. ClickHouse
 //! may be down for as long as the topics keep their records; nobody upstream notices.
 //!
-//! Pure: `row`, `gather`, `batch`, `latency`. Kafka: `feed`. ClickHouse: `sink`. The loop: `flow`.
+//! Pure: `batch`, `latency`; and `row` and `gather` of [`feeds`](crate::feeds). Kafka: `feed`, which is there
+//! too. ClickHouse: `sink`. The loop: `flow`.
 
 mod batch;
 mod erase;
-mod feed;
 mod flow;
-mod gather;
 mod latency;
-mod row;
 mod sink;
 
 use std::io;
@@ -27,12 +25,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cebe_schemas::time::Millis;
+use cebe_schemas::view::View;
 use clickhouse::Client;
 use rdkafka::error::KafkaError;
 use tokio::sync::watch;
 
-pub use gather::Mismatch;
-
+use crate::feeds::{FeedError, FeedOptions};
 use crate::migrate::MigrateError;
 
 /// How to load.
@@ -77,6 +75,18 @@ impl LoaderConfig {
             batch_bytes_max: 32 << 20,
         }
     }
+
+    fn feed(&self) -> FeedOptions {
+        FeedOptions {
+            kafka_bootstrap: self.kafka_bootstrap.clone(),
+            kafka_settings: self.kafka_settings.clone(),
+            topic_prefix: self.topic_prefix.clone(),
+            group_id: self.group_id.clone(),
+            client_id: "cebe-loader".into(),
+            views: View::ALL.to_vec(),
+            queue_kbytes: 1_024,
+        }
+    }
 }
 
 /// How far the loader is.
@@ -94,33 +104,15 @@ pub struct LoaderStatus {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoaderError {
-    /// The Kafka client cannot be made or used.
-    #[error("kafka client: {0}")]
-    Kafka(#[from] KafkaError),
     /// Records that are not loaded yet have left the topics.
     #[error(
         "cebe.out.* no longer holds the records after the last that was loaded ({0}): ClickHouse \
          has to be rebuilt by the engine, which publishes anew"
     )]
     Lost(KafkaError),
-    /// A progress record names a partition that is not there.
-    #[error("cebe.out.progress announces rows in {0}, which has no partition")]
-    Unknown(String),
-    /// A record is not what the engine writes.
-    #[error("{topic}/{partition} offset {offset}: {source}")]
-    Unreadable {
-        /// Its topic.
-        topic: String,
-        /// Its partition.
-        partition: i32,
-        /// Its offset.
-        offset: i64,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// A tick is not what its progress record says.
+    /// The feeds cannot be read.
     #[error(transparent)]
-    Mismatch(#[from] Mismatch),
+    Feed(FeedError),
     /// The database cannot be migrated.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -133,6 +125,15 @@ pub enum LoaderError {
     /// Its thread or runtime cannot be started.
     #[error("loader thread: {0}")]
     Thread(#[from] io::Error),
+}
+
+impl From<FeedError> for LoaderError {
+    fn from(error: FeedError) -> LoaderError {
+        match error {
+            FeedError::Lost(error) => LoaderError::Lost(error),
+            error => LoaderError::Feed(error),
+        }
+    }
 }
 
 /// A running loader.

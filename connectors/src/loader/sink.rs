@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use super::batch::body;
 use super::erase;
-use super::row::{Row, without_properties};
+use crate::feeds::row::{Row, without_properties};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);

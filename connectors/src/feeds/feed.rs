@@ -21,10 +21,9 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{info, warn};
 
-use super::batch::Batch;
 use super::gather::Wanted;
 use super::row::{self, Lane, Place, Row};
-use super::{LoaderConfig, LoaderError};
+use super::{FeedError, FeedOptions};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,12 +53,12 @@ pub(crate) enum Record {
 
 impl Feed {
     /// No connection is made yet.
-    pub(crate) fn open(config: &LoaderConfig) -> Result<Self, LoaderError> {
+    pub(crate) fn open(options: &FeedOptions) -> Result<Self, FeedError> {
         let mut client = ClientConfig::new();
         client
-            .set("bootstrap.servers", &config.kafka_bootstrap)
-            .set("group.id", &config.group_id)
-            .set("client.id", "cebe-loader")
+            .set("bootstrap.servers", &options.kafka_bootstrap)
+            .set("group.id", &options.group_id)
+            .set("client.id", &options.client_id)
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             // A gap must be seen.
@@ -69,15 +68,15 @@ impl Feed {
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.message.max.bytes", "1048576")
             // Of each partition.
-            .set("queued.max.messages.kbytes", "1024");
-        for (name, value) in &config.kafka_settings {
+            .set("queued.max.messages.kbytes", options.queue_kbytes.to_string());
+        for (name, value) in &options.kafka_settings {
             client.set(name, value);
         }
-        let views = View::ALL.map(|view| (view.topic(), Some(view)));
-        let topics = views.into_iter().chain([(PROGRESS_TOPIC.to_owned(), None)]);
+        let views = options.views.iter().map(|view| (view.topic(), Some(*view)));
+        let topics = views.chain([(PROGRESS_TOPIC.to_owned(), None)]);
         Ok(Feed {
             consumer: Arc::new(client.create()?),
-            topics: topics.map(|(t, v)| (format!("{}{t}", config.topic_prefix), v)).collect(),
+            topics: topics.map(|(t, v)| (format!("{}{t}", options.topic_prefix), v)).collect(),
             partitions: BTreeMap::new(),
             down: false,
         })
@@ -144,9 +143,9 @@ impl Feed {
     }
 
     /// The next record of what is wanted. Waits as long as there is none, also if Kafka is down.
-    pub(crate) async fn next(&mut self, wanted: Wanted) -> Result<Record, LoaderError> {
+    pub(crate) async fn next(&mut self, wanted: Wanted) -> Result<Record, FeedError> {
         let Some(partition) = self.partitions.get(&wanted) else {
-            return Err(LoaderError::Unknown(format!("{wanted:?}")));
+            return Err(FeedError::Unknown(format!("{wanted:?}")));
         };
         loop {
             let received = tokio::select! {
@@ -163,7 +162,7 @@ impl Feed {
                     }
                     return Ok(record);
                 }
-                Err(error) if is_lost(&error) => return Err(LoaderError::Lost(error)),
+                Err(error) if is_lost(&error) => return Err(FeedError::Lost(error)),
                 Err(error) => {
                     if !std::mem::replace(&mut self.down, true) {
                         warn!(%error, "kafka does not answer: waiting until it does");
@@ -173,13 +172,14 @@ impl Feed {
         }
     }
 
-    /// Tells tools that show lag how far it is. A failure does no harm.
-    pub(crate) fn commit(&self, batch: &Batch, mode: CommitMode) {
+    /// Tells tools that show lag how far it is: the offset after the last record of each lane, and of
+    /// progress. A failure does no harm.
+    pub(crate) fn commit(&self, lanes: &BTreeMap<Lane, i64>, progress: i64, mode: CommitMode) {
         let mut offsets = TopicPartitionList::new();
         for (what, Partition { topic, number, .. }) in &self.partitions {
             let offset = match what {
-                Wanted::Lane(lane) => batch.offsets.get(lane).copied(),
-                Wanted::Progress => Some(batch.progress_offset),
+                Wanted::Lane(lane) => lanes.get(lane).copied(),
+                Wanted::Progress => Some(progress),
                 Wanted::Nothing => None,
             };
             if let Some(offset) = offset {
@@ -193,13 +193,30 @@ impl Feed {
             warn!(%error, "offsets cannot be committed");
         }
     }
+
+    /// Whether progress after `through_ms` may have been deleted already.
+    pub(crate) fn has_lost(&self, through_ms: Millis) -> Result<bool, KafkaError> {
+        let Some(Partition { topic, number, .. }) = self.partitions.get(&Wanted::Progress) else {
+            return Ok(false);
+        };
+        let (first, end) = self.consumer.fetch_watermarks(topic, *number, TIMEOUT)?;
+        if first == 0 {
+            return Ok(false);
+        }
+        let mut times = TopicPartitionList::new();
+        times.add_partition_offset(topic, *number, Offset::Offset(through_ms.saturating_add(1)))?;
+        let offsets = self.consumer.offsets_for_times(times, TIMEOUT)?;
+        let next = offsets.find_partition(topic, *number).and_then(|found| found.offset().to_raw());
+        // The first that is held is after it: those before may have been too.
+        Ok(next.is_none_or(|next| next < 0 || next <= first) && end > first)
+    }
 }
 
 fn decode(
     topics: &BTreeMap<String, Option<View>>,
     message: &BorrowedMessage<'_>,
-) -> Result<Record, LoaderError> {
-    let unreadable = |source| LoaderError::Unreadable {
+) -> Result<Record, FeedError> {
+    let unreadable = |source| FeedError::Unreadable {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
