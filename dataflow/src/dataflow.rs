@@ -20,10 +20,12 @@ use crate::publish::{Memberships, Updates, Values};
 use crate::row::{Said, Statement};
 use crate::worker::{Order, Workers};
 
+mod customer;
 mod explain;
 mod preview;
 mod restore;
 
+pub use customer::CountsIn;
 pub use explain::{Asked, Explained, Found};
 pub use preview::{PreviewStep, Previewed};
 pub use restore::Restore;

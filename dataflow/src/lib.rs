@@ -9,7 +9,7 @@
 //! From the outside in:
 //!
 //! * `dataflow`: the handle, which checks the input, spreads it over the workers and merges their
-//!   answers. In it, `preview` and `explain` ask the workers, and `restore` takes in what an earlier run held.
+//!   answers. In it, `preview`, `explain` and `customer` ask the workers, and `restore` takes in what an earlier run held.
 //! * `worker`: the threads; `costs`: what each operator takes of them.
 //! * `names` and `plan`: ids as numbers, definitions by account.
 //! * `publish`: from updates to changes, which merge or unmerge caused them, and by which version of
@@ -39,6 +39,7 @@ mod worker;
 
 pub use costs::OperatorCosts;
 pub use dataflow::{
-    Asked, Dataflow, Explained, Found, LATE_AFTER_MS, PreviewStep, Previewed, Restore, WORKERS_MAX,
+    Asked, CountsIn, Dataflow, Explained, Found, LATE_AFTER_MS, PreviewStep, Previewed, Restore,
+    WORKERS_MAX,
 };
 pub use error::DataflowError;

@@ -1,6 +1,7 @@
 //! Explanations from outside: whose, of what, and what holds the person together.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use cebe_schemas::change::Quarantine;
@@ -146,8 +147,8 @@ impl Dataflow {
     }
 
     /// The worker where a key lives.
-    fn home(&self, subject: &Subject) -> usize {
-        (route(subject) % self.workers.count() as u64) as usize
+    pub(super) fn home<K: Hash>(&self, key: &K) -> usize {
+        (route(key) % self.workers.count() as u64) as usize
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::cell::{Ref, RefMut};
 
-use cebe_schemas::fact::Identifier;
-use cebe_schemas::id::Subject;
+use cebe_schemas::fact::{Identifier, Linking};
+use cebe_schemas::id::{Subject, Token};
 use cebe_schemas::time::Millis;
 
 use super::Graph;
@@ -26,6 +26,12 @@ impl Graph {
     pub fn person_of(&self, customer: Subject) -> Subject {
         let detours = self.state.detours.borrow();
         detours.get(&customer).and_then(|reasons| reasons.to).unwrap_or(customer)
+    }
+
+    /// The customers that are one person by an identifier that lives here.
+    pub fn linked_by(&self, token: Token, linking: &Linking) -> Vec<Subject> {
+        let holders = self.state.holders.borrow();
+        holders.get(&token).map(|holders| holders.linked(linking).collect()).unwrap_or_default()
     }
 
     /// What those of `customers` hold that live here.

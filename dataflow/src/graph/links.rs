@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use cebe_schemas::change::Quarantine;
 use cebe_schemas::fact::Identifier;
-use cebe_schemas::id::Subject;
+use cebe_schemas::id::{Subject, Token};
 use differential_dataflow::VecCollection;
 use timely::dataflow::StreamVec;
 
 use super::seam::moved;
+use crate::operator::Shared;
 use crate::operator::cap::{Capped, cap};
 use crate::operator::customers::Counts;
 use crate::operator::distinct::distinct;
 use crate::operator::persons::Context;
+use crate::operator::sharded::Sharded;
 use crate::operator::sole::sole;
-use crate::operator::star::{Role, Star, stars};
+use crate::operator::star::{Holders, Role, Star, stars};
 use crate::row::{Fact, Member, Quarantined};
 use crate::view::identity;
 
@@ -56,8 +58,9 @@ pub fn linked_customers<'s>(
     held: VecCollection<'s, u64, (Identifier, Role, Subject)>,
     pairs: VecCollection<'s, u64, (Subject, Subject)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
+    holders: Shared<Sharded<Token, Holders>>,
 ) -> (VecCollection<'s, u64, (Subject, Subject)>, VecCollection<'s, u64, Quarantined>) {
-    let stars = stars(held, contexts.clone());
+    let stars = stars(held, contexts.clone(), holders);
     let links = stars.clone().flat_map(|star| match star {
         Star::Link(a, b) => Some((a, b)),
         _ => None,

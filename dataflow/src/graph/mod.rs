@@ -35,7 +35,7 @@ use crate::operator::persons::{
     Context, FinalChange, PersonUpdates, Persons, Rates, Wakeup, persons,
 };
 use crate::operator::sharded::Sharded;
-use crate::operator::star::Role;
+use crate::operator::star::{Holders, Role};
 use crate::row::{AccountId, Answer, Fact, RateKey, Reason, Said, Weight};
 use crate::view::rate;
 
@@ -102,6 +102,7 @@ pub struct Graph {
 struct State {
     customers: Shared<Sharded<Subject, Customer>>,
     detours: Shared<Sharded<Subject, Reasons>>,
+    holders: Shared<Sharded<Token, Holders>>,
     persons: Shared<Persons>,
 }
 
@@ -127,8 +128,8 @@ impl Graph {
             Counts::Holds(identifier) => Some((identifier, Role::Holds, subject)),
             _ => None,
         }));
-        let (losers, quarantined) =
-            linked_customers(held, linked(counts.clone()), context_stream.clone());
+        let (pairs, holders) = (linked(counts.clone()), state.holders.clone());
+        let (losers, quarantined) = linked_customers(held, pairs, context_stream.clone(), holders);
         let forgotten = forgotten(naming_rows, named.clone(), erased.clone());
         let along = forgotten.clone().flat_map(|forgotten| match forgotten {
             Forgotten::Seeker(seeker, until_ms) => Some((seeker, until_ms)),

@@ -11,7 +11,7 @@ use timely::dataflow::StreamVec;
 
 use super::persons::Context;
 use super::sharded::Sharded;
-use super::{by_time_with, difference, route};
+use super::{Shared, by_time_with, difference, route};
 use crate::row::Quarantined;
 
 /// What the holders of an identifier are to each other.
@@ -35,7 +35,7 @@ pub enum Role {
 }
 
 /// Who holds one identifier, and who names it; each sorted, with how often.
-struct Holders {
+pub struct Holders {
     value: IdentifierValue,
     customers: Vec<(Subject, isize)>,
     seekers: Vec<(Subject, isize)>,
@@ -57,6 +57,12 @@ impl Holders {
         } else {
             Rule::Links
         }
+    }
+
+    /// The customers that are one person by this identifier, unless it identifies nobody.
+    pub fn linked(&self, linking: &Linking) -> impl Iterator<Item = Subject> {
+        let links = self.rule(linking) == Rule::Links;
+        self.customers.iter().filter(move |_| links).map(|(subject, _)| *subject)
     }
 
     fn stars(&self, token: Token, linking: &Linking) -> Vec<Star> {
@@ -109,8 +115,8 @@ fn quarantined(token: Token, subject: Subject) -> Star {
 pub fn stars<'s>(
     held: VecCollection<'s, u64, (Identifier, Role, Subject)>,
     contexts: StreamVec<'s, u64, Arc<Context>>,
+    state: Shared<Sharded<Token, Holders>>,
 ) -> VecCollection<'s, u64, Star> {
-    let mut tokens: Sharded<Token, Holders> = Sharded::default();
     let mut linking = Arc::<Linking>::default();
     by_time_with(
         held,
@@ -118,6 +124,7 @@ pub fn stars<'s>(
         "Stars",
         |(identifier, ..)| route(&identifier.token),
         move |mut rows, context, emit| {
+            let mut tokens = state.borrow_mut();
             if let Some(new) = context.and_then(|context| context.linking.clone()) {
                 for (token, holders) in tokens.iter_mut() {
                     let (before, after) =

@@ -13,9 +13,12 @@ use cebe_schemas::time::Millis;
 
 use crate::view::rate::oracle::count;
 use answer::{Key, Row, Rows, answers, boundaries, next_wakeup};
-use erasure::{anonymous, forgettings, surviving};
+use erasure::{anonymous, forgettings};
 use history::History;
-use person::{Text, persons};
+use person::Text;
+
+pub use erasure::surviving;
+pub use person::persons;
 
 mod answer;
 mod erasure;

@@ -114,7 +114,7 @@ pub struct Tick {
     pub says: Vec<Say>,
 }
 
-fn key() -> IdKey {
+pub fn key() -> IdKey {
     IdKey::new([7; 16])
 }
 
@@ -138,7 +138,7 @@ fn known(who: Who, occurred_at_ms: Millis, by: Option<Who>) -> Known {
     }
 }
 
-fn identifier(account: usize, value: u8) -> Identifier {
+pub fn identifier(account: usize, value: u8) -> Identifier {
     Identifier {
         token: Token(u128::from(value) + 1000 * account as u128),
         value: IdentifierValue(value.into()),

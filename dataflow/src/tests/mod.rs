@@ -1,5 +1,6 @@
 //! The whole dataflow against its oracle.
 
+mod customer;
 mod explain;
 mod history;
 mod preview;

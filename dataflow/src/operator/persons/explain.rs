@@ -7,7 +7,8 @@ use cebe_schemas::id::Subject;
 use cebe_schemas::time::Millis;
 
 use super::state::Persons;
-use crate::row::{Member, Quarantined, SegmentId};
+use crate::row::{Member, Quarantined, RateKey, SegmentId};
+use crate::view::person::Truth;
 use crate::view::person::explain::{asserted, explain};
 
 /// A person and a segment, at the last tick.
@@ -24,6 +25,29 @@ pub struct Told {
 }
 
 impl Persons {
+    /// The canonical id of the person `id`; none: there is no such person.
+    pub fn canonical(&self, id: Subject) -> Option<Arc<str>> {
+        let least = self.people.get(&id)?.members().first()?;
+        Some(least.customer_id.clone())
+    }
+
+    /// The rates that the person `id` counts in at `time`, that of the last tick, and whether it is in their
+    /// numerators; none: there is no such person, or `customer` is not of it.
+    pub fn rates(&self, id: Subject, customer: Subject, time: u64) -> Option<Vec<(RateKey, bool)>> {
+        let person = self.people.get(&id)?;
+        let (account, mut subjects) = (person.account()?, person.subjects());
+        subjects.any(|subject| *subject == customer).then(|| {
+            let truths = person.standing(&self.plan, time, false).truths;
+            let rate = |truth| match truth {
+                Truth::Rate { metric, group, hit } => {
+                    Some((RateKey { account, metric, group }, hit))
+                }
+                _ => None,
+            };
+            truths.into_iter().filter_map(rate).collect()
+        })
+    }
+
     /// Why the person `id` belongs to a segment at `time`, that of the last tick, or does not; none:
     /// there is no such person.
     pub fn explain(
