@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::definition::{Definitions, Metric, Segment};
 use crate::identifier::BlockList;
@@ -32,6 +33,17 @@ pub enum Ingestion {
     On,
     /// Those of a few accounts.
     Accounts(BTreeSet<String>),
+}
+
+impl Ingestion {
+    /// As control records have it.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Ingestion::Off => json!("off"),
+            Ingestion::On => json!("on"),
+            Ingestion::Accounts(accounts) => json!({ "accounts": accounts }),
+        }
+    }
 }
 
 /// What operators can set at run time (product §9.2). All of it is data: changing it re-derives.

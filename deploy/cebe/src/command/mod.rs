@@ -1,5 +1,6 @@
 //! One file a subcommand, and what several of them need.
 
+pub mod apply;
 pub mod backfill;
 mod control;
 mod definition;

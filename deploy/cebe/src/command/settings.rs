@@ -124,7 +124,7 @@ fn folded(records: &[ControlRecord]) -> (Settings, BTreeMap<String, Change>) {
 }
 
 /// As control records have them.
-fn shown(settings: &Settings) -> Map<String, Value> {
+pub fn shown(settings: &Settings) -> Map<String, Value> {
     let fields = [
         ("max_customers_per_identifier", json!(settings.max_customers_per_identifier)),
         ("max_customers_per_person", json!(settings.max_customers_per_person)),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use cebe_connectors::kafka::control;
-use cebe_schemas::control::{ControlState, Ingestion};
+use cebe_schemas::control::ControlState;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -57,11 +57,11 @@ fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
     names.extend(state.sources().keys().cloned());
     if as_json {
         let flags: serde_json::Map<String, Value> =
-            names.iter().map(|name| (name.clone(), shown(state.ingestion(name)))).collect();
+            names.iter().map(|name| (name.clone(), state.ingestion(name).to_json())).collect();
         println!("{}", Value::Object(flags));
     } else {
         for name in names {
-            let flag = match shown(state.ingestion(&name)) {
+            let flag = match state.ingestion(&name).to_json() {
                 Value::String(flag) => flag,
                 other => other.to_string(),
             };
@@ -69,12 +69,4 @@ fn list(config: &Config, as_json: bool) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn shown(ingestion: &Ingestion) -> Value {
-    match ingestion {
-        Ingestion::Off => json!("off"),
-        Ingestion::On => json!("on"),
-        Ingestion::Accounts(accounts) => json!({ "accounts": accounts }),
-    }
 }

@@ -1,6 +1,6 @@
 //! `cebe segment preview`: what definitions would change, were they put in force.
 
-mod text;
+pub mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
