@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use cebe_schemas::explanation::Explanation;
 use cebe_schemas::preview::Preview;
 use cebe_schemas::time::Millis;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +34,33 @@ pub enum Inquiry {
         account_id: String,
         /// Takes one JSON object.
         reply: Reply<Value>,
+    },
+    /// Who holds an identifier.
+    Find {
+        /// The tenant.
+        account_id: String,
+        /// `phone`, `email` or another type.
+        kind: String,
+        /// As events give it.
+        value: String,
+        /// Takes the canonical ids of its persons, sorted: none if it identifies nobody.
+        reply: Reply<Vec<Arc<str>>>,
+    },
+    /// The rates that a person counts in.
+    CountsIn {
+        /// The tenant.
+        account_id: String,
+        /// Any customer id of the person.
+        customer_id: String,
+        /// Takes them, sorted.
+        reply: Reply<Vec<CountsIn>>,
+    },
+    /// Whether a control record waits for history.
+    Waits {
+        /// Where it is on `cebe.control`.
+        offset: i64,
+        /// Takes the answer.
+        reply: Reply<bool>,
     },
     /// Which logical time took a record in.
     Bound {
@@ -65,6 +93,17 @@ pub enum Inquiry {
         /// Takes the answer, and the tokens of the identifiers that the person holds.
         reply: Reply<(Box<Explanation>, Vec<String>)>,
     },
+}
+
+/// A rate that a person counts in: it is in the denominator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CountsIn {
+    /// Which metric.
+    pub metric: Arc<str>,
+    /// Which group; empty: the whole account.
+    pub group_key: Arc<str>,
+    /// Whether it is in the numerator as well.
+    pub in_numerator: bool,
 }
 
 /// What is known of when a record was taken in.

@@ -1,9 +1,10 @@
 //! The engine's side of the desk: inquiries, answered between two ticks.
 //!
 //! * [`Clerk`]: takes what waits; goes on with the preview under way.
-//! * [`bound`], [`definitions`], [`preview`] and [`explain`]: one file a question. `cebe` asks the same of files.
+//! * [`bound`], [`customer`], [`definitions`], [`preview`] and [`explain`]: one file a question. `cebe` asks the same of files.
 
 mod bound;
+mod customer;
 mod definitions;
 pub mod explain;
 pub mod preview;
@@ -121,6 +122,18 @@ impl Clerk {
                 }
                 Inquiry::Bound { topic, partition, offset, reply } => {
                     let _ = reply.send(Ok(self.bound.find(&topic, partition, offset)));
+                }
+                Inquiry::Waits { offset, reply } => {
+                    let waits = adapter.waiting().iter().any(|one| one.offset == offset);
+                    let _ = reply.send(Ok(waits));
+                }
+                Inquiry::Find { account_id, kind, value, reply } => {
+                    let named = [&*account_id, &*kind, &*value];
+                    let _ = reply.send(customer::find(adapter, dataflow, named)?);
+                }
+                Inquiry::CountsIn { account_id, customer_id, reply } => {
+                    let ids = [&*account_id, &*customer_id];
+                    let _ = reply.send(customer::counts_in(adapter, dataflow, ids)?);
                 }
                 Inquiry::Explain { account_id, customer_id, segment_id, reply } => {
                     let ids = [&*account_id, &*customer_id, &*segment_id];

@@ -1,0 +1,137 @@
+//! Pages of an answer that stays the same while it is read: each is of one logical time.
+
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cebe_schemas::time::{Millis, format_rfc3339, parse_rfc3339};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::app::AppState;
+use crate::problem::Problem;
+use crate::sql;
+
+/// Rows on a page, unless asked for more or fewer.
+const LIMIT: u32 = 1_000;
+const LIMIT_MAX: u32 = 10_000;
+
+/// How a request asks for a page.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Asked {
+    /// RFC 3339.
+    pub(crate) as_of: Option<String>,
+    pub(crate) limit: Option<u32>,
+    /// As the page before has it.
+    pub(crate) cursor: Option<String>,
+}
+
+/// A page: of which time, behind which row, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) as_of_ms: Millis,
+    pub(crate) behind: String,
+    pub(crate) limit: u32,
+    /// How far everything is loaded.
+    pub(crate) complete_through_ms: Millis,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    t: Millis,
+    b: String,
+}
+
+const THROUGH: &str = "SELECT count() AS views, min(complete_through) AS through FROM frontier";
+
+impl Page {
+    /// The page that is asked for; the first one is of the newest time that everything is loaded through.
+    ///
+    /// # Errors
+    /// 400: a parameter is wrong, or the time is not over yet; 503.
+    pub(crate) async fn of(state: &AppState, asked: &Asked) -> Result<Page, Problem> {
+        let complete_through_ms = through(state).await?;
+        let limit = asked.limit.unwrap_or(LIMIT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(wrong(format!("limit is {limit}: give 1 to {LIMIT_MAX}")));
+        }
+        let (as_of_ms, behind) = match (&asked.cursor, &asked.as_of) {
+            (Some(cursor), _) => {
+                let Cursor { t, b } = read(cursor).ok_or_else(|| {
+                    wrong("cursor is none: give it as the page before has it".into())
+                })?;
+                (t, b)
+            }
+            (None, Some(text)) => (time(text)?, String::new()),
+            (None, None) => (complete_through_ms, String::new()),
+        };
+        is_over(as_of_ms, complete_through_ms)?;
+        Ok(Page { as_of_ms, behind, limit, complete_through_ms })
+    }
+
+    /// The cursor of the page that follows, if there may be one: behind the last row of a full page.
+    pub(crate) fn next(&self, rows: &[Value], key: &str) -> Option<String> {
+        let last = rows.last().filter(|_| rows.len() as u64 >= u64::from(self.limit))?;
+        let cursor = Cursor { t: self.as_of_ms, b: last[key].as_str()?.to_owned() };
+        Some(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).ok()?))
+    }
+}
+
+/// A time by which everything is loaded.
+///
+/// # Errors
+/// 400: it is none, or is not over yet; 503.
+pub(crate) async fn past(state: &AppState, as_of: &str) -> Result<Millis, Problem> {
+    let as_of_ms = time(as_of)?;
+    is_over(as_of_ms, through(state).await?)?;
+    Ok(as_of_ms)
+}
+
+fn time(as_of: &str) -> Result<Millis, Problem> {
+    parse_rfc3339(as_of).ok_or_else(|| wrong("as_of is no RFC 3339 time with offset".into()))
+}
+
+fn is_over(as_of_ms: Millis, complete_through_ms: Millis) -> Result<(), Problem> {
+    if as_of_ms <= complete_through_ms {
+        return Ok(());
+    }
+    let through = format_rfc3339(complete_through_ms);
+    let detail = format!("as_of is not complete yet: everything is loaded through {through}");
+    Err(wrong(detail).at(through.into()))
+}
+
+fn read(cursor: &str) -> Option<Cursor> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
+}
+
+/// The time that everything is loaded through.
+///
+/// # Errors
+/// 503: nothing is, or ClickHouse does not answer.
+pub(crate) async fn through(state: &AppState) -> Result<Millis, Problem> {
+    let row = sql::one(state, THROUGH, |query| query).await?;
+    let through = row["through"].as_str().and_then(parse_rfc3339);
+    through.filter(|_| row["views"] != 0).ok_or_else(|| {
+        Problem::unavailable("nothing is loaded yet: come again in a moment").retry_after(1)
+    })
+}
+
+fn wrong(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_full_page_says_where_the_next_one_begins() {
+        let page = Page { as_of_ms: 7, behind: String::new(), limit: 2, complete_through_ms: 9 };
+        let rows = [json!({"id": "a"}), json!({"id": "é\""})];
+        let cursor = read(&page.next(&rows, "id").unwrap()).unwrap();
+        assert_eq!((cursor.t, &*cursor.b), (7, "é\""));
+        assert_eq!(page.next(&rows[..1], "id"), None);
+        assert!(read("x").is_none() && read("e30").is_none());
+    }
+}
