@@ -1,24 +1,29 @@
-//! The router and the server around it.
+//! The router, and what its routes share.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state};
 use clickhouse::Client;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
+use crate::define::Definer;
 use crate::desk::Desk;
+use crate::document::Document;
+use crate::feed::Follow;
 use crate::health::Health;
+use crate::last::{self, LastAnswers};
 use crate::principal::KeyRing;
 use crate::problem::Problem;
 use crate::push::Door;
 use crate::push::body::PUSH_BYTES_MAX;
+use crate::subscribe::SUBSCRIBERS_MAX;
 use crate::{limit, route};
 
 /// How long a query may take in ClickHouse.
@@ -36,6 +41,9 @@ pub struct AppState {
     pub(crate) keys: KeyRing,
     desk: Option<Desk>,
     door: Option<Door>,
+    definer: Option<Definer>,
+    feeds: Option<Arc<dyn Follow>>,
+    pub(crate) subscribers: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -47,7 +55,18 @@ impl AppState {
             .with_setting("date_time_output_format", "iso");
         let queries = Arc::new(Semaphore::new(QUERIES_MAX));
         let keys = KeyRing::default();
-        AppState { clickhouse, health, telemetry, queries, keys, desk: None, door: None }
+        AppState {
+            clickhouse,
+            health,
+            telemetry,
+            queries,
+            keys,
+            desk: None,
+            door: None,
+            definer: None,
+            feeds: None,
+            subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+        }
     }
 
     /// With keys; without, everybody may do everything.
@@ -58,6 +77,26 @@ impl AppState {
     /// With a door for events; without, pushing is answered 503.
     pub fn with_door(self, door: Door) -> Self {
         AppState { door: Some(door), ..self }
+    }
+
+    /// With what puts definitions in force; without, defining is answered 503.
+    pub fn with_definer(self, definer: Definer) -> Self {
+        AppState { definer: Some(definer), ..self }
+    }
+
+    pub(crate) fn definer(&self) -> Result<&Definer, Problem> {
+        let none = || Problem::unavailable("this process puts nothing in force: ask one that does");
+        self.definer.as_ref().ok_or_else(none)
+    }
+
+    /// With feeds to follow; without, subscribing is answered 503.
+    pub fn with_feeds(self, feeds: impl Follow + 'static) -> Self {
+        AppState { feeds: Some(Arc::new(feeds)), ..self }
+    }
+
+    pub(crate) fn feeds(&self) -> Result<&Arc<dyn Follow>, Problem> {
+        let none = || Problem::unavailable("this process has no feeds: subscribe to one that does");
+        self.feeds.as_ref().ok_or_else(none)
     }
 
     pub(crate) fn door(&self) -> Result<&Door, Problem> {
@@ -78,52 +117,41 @@ impl AppState {
 
 /// The whole API.
 pub fn app(state: AppState) -> Router {
-    let preview =
-        post(route::preview::post).layer(DefaultBodyLimit::max(limit::DEFINITIONS_BYTES_MAX));
     let large = DefaultBodyLimit::max(PUSH_BYTES_MAX);
-    Router::new()
-        .route("/v1/events", post(route::push::post).layer(large))
-        .route("/v1/events:validate", post(route::push::validate).layer(large))
-        .route("/track", get(route::mixpanel::track).post(route::mixpanel::track).layer(large))
-        .route("/import", get(route::mixpanel::import).post(route::mixpanel::import).layer(large))
-        .route("/livez", get(route::operation::livez))
-        .route("/readyz", get(route::operation::readyz))
-        .route("/metrics", get(route::operation::metrics))
-        .route("/v1/customers/{id}", get(route::customer::get))
-        .route("/v1/definitions", get(route::definition::list))
-        .route("/v1/receipts/{receipt}", get(route::receipt::get))
-        .route("/v1/explain", get(route::explain::get))
-        .route("/v1/preview", preview)
+    let definitions = DefaultBodyLimit::max(limit::DEFINITIONS_BYTES_MAX);
+    use route::operation;
+    use route::{changes, customer, define, definition, document, explain, metric, mixpanel};
+    use route::{preview, push, receipt, segment};
+    // What is asked for again and again, and has an answer of before.
+    let answers = from_fn_with_state(LastAnswers::default(), last::apply);
+    // Whatever is not here by `routes!` is not in the document.
+    let (router, described) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(push::post).layer(large))
+        .routes(routes!(push::validate).layer(large))
+        .routes(routes!(receipt::get))
+        .routes(routes!(mixpanel::track, mixpanel::track_by_address).layer(large))
+        .routes(routes!(mixpanel::import, mixpanel::import_by_address).layer(large))
+        .routes(routes!(customer::find).layer(answers.clone()))
+        .routes(routes!(customer::get).layer(answers.clone()))
+        .routes(routes!(segment::members).layer(answers.clone()))
+        .routes(routes!(metric::values).layer(answers))
+        .routes(routes!(explain::get))
+        .routes(routes!(changes::get))
+        .routes(routes!(definition::list, define::post).layer(definitions))
+        .routes(routes!(define::versions, define::put, define::remove).layer(definitions))
+        .routes(routes!(define::settings))
+        .routes(routes!(define::sources))
+        .routes(routes!(define::source))
+        .routes(routes!(preview::post).layer(definitions))
+        .routes(routes!(operation::livez))
+        .routes(routes!(operation::readyz))
+        .routes(routes!(operation::metrics))
+        .split_for_parts();
+    router
+        .merge(document::routes(described))
         .fallback(route::unknown)
         .method_not_allowed_fallback(route::method_not_allowed)
         .layer(from_fn(limit::apply))
         .layer(DefaultBodyLimit::max(limit::BODY_BYTES_MAX))
         .with_state(state)
-}
-
-/// How long requests under way may take to end once the server is told to.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Serves `app` until `shutdown` is ready; requests under way are answered, for 5 s at most.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let (told, stopping) = tokio::sync::oneshot::channel();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        shutdown.await;
-        // Nobody listens if the server has failed.
-        let _ = told.send(());
-    });
-    tokio::select! {
-        result = server => result,
-        () = async {
-            let _ = stopping.await;
-            tokio::time::sleep(STOP_PATIENCE).await;
-        } => Ok(()),
-    }
 }

@@ -1,8 +1,13 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong, for people and programs.
 #[derive(Clone, Debug)]
@@ -56,20 +61,41 @@ impl Problem {
     }
 }
 
+/// Why a request is refused (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+#[schema(example = json!({"type": "urn:cebe:problem:invalid_parameter", "title": "Bad Request", "status": 400,
+    "code": "invalid_parameter", "detail": "limit is 0: give 1 to 10000"}))]
+pub(crate) struct Body {
+    /// `urn:cebe:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    /// As of HTTP.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// For programs. It does not change.
+    code: &'static str,
+    /// For people: what is wrong, where, and what to do.
+    detail: String,
+    /// The time that this is true for, where it rests on data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    complete_through: Option<Value>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:cebe:problem:{}", self.code),
-            "title": self.status.canonical_reason().unwrap_or("error"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
-        if let Some(complete_through) = self.complete_through {
-            body["complete_through"] = complete_through;
-        }
-        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, kind, body.to_string()).into_response();
+        let body = Body {
+            kind: format!("urn:cebe:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            complete_through: self.complete_through,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait_s) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, wait_s.into());
         }

@@ -37,6 +37,10 @@ fn main() -> anyhow::Result<()> {
         &arguments,
         trials![
             any_member_finds_the_person,
+            a_person_is_shown_as_of_a_time,
+            pages_are_of_one_time,
+            values_come_by_group_and_day,
+            versions_say_who_and_when,
             accounts_are_apart,
             hostile_ids_are_only_ids,
             wrong_requests_say_what_is_wrong,
@@ -85,6 +89,26 @@ async fn fill(server: &Client, database: &str) -> anyhow::Result<()> {
             ('a', 'vip', '10', 'exited', 'merge', 1, '2026-01-01 00:00:00.002', 0, 1),
             ('a', 'vip', '9', 'entered', 'merge', 2, '2026-01-01 00:00:00.002', 1, 0),
             ('b', 'cold', '9', 'entered', 'event', 1, '2026-01-01 00:00:00.002', 2, 0)",
+        "INSERT INTO landing_segments
+            SELECT 'a', 'many', leftPad(toString(number), 3, '0'), 'entered', 'event', 1,
+                '2026-01-01 00:00:00.002', number, 0 FROM numbers(7)",
+        "INSERT INTO landing_customers VALUES
+            ('a', '10', ['10'], '{\"city\":\"Depok\"}', ['t'], [], '{}', [], 'event', '2026-01-01 00:00:00.001', 0, 0),
+            ('a', '10', [], '{}', [], ['10'], '{\"city\":\"Depok\"}', ['t'], 'merge', '2026-01-01 00:00:00.002', 0, 1),
+            ('a', '9', ['9', '10'], '{\"city\":\"Bogor\"}', ['t'], [], '{}', [], 'event', '2026-01-01 00:00:00.002', 1, 0)",
+        "INSERT INTO landing_seen VALUES
+            ('a', '9', '2025-01-01', '2025-01-02', NULL, NULL, 'event', '2026-01-01 00:00:00.002', 0, 0)",
+        "INSERT INTO landing_metrics VALUES
+            ('a', 'reply_rate', 'b-1', 0, 0, NULL, 1, 2, 0.5, 'event', '2026-01-01 00:00:00.001', 0, 0),
+            ('a', 'reply_rate', 'b-1', 1, 2, 0.5, 1, 4, 0.25, 'event', '2026-01-01 00:00:00.003', 0, 0),
+            ('a', 'reply_rate', 'b-2', 0, 0, NULL, 0, 1, 0, 'event', '2026-01-01 00:00:00.002', 0, 0),
+            ('a', 'reply_rate', 'b-2', 0, 1, 0, 0, 0, NULL, 'erase', '2026-01-01 00:00:00.003', 1, 1),
+            ('a', 'reply_rate_daily', '2026-01-01', 0, 0, NULL, 1, 1, 1, 'event', '2026-01-01 00:00:00.002', 0, 0),
+            ('a', 'all', '', 0, 0, NULL, 1, 3, 0.3, 'event', '2026-01-01 00:00:00.002', 0, 0)",
+        "INSERT INTO landing_definitions VALUES
+            ('segment', 'a', 'vip', 1, 'Vip', '{\"version\":1}', 'me', '2026-01-01 00:00:00.001', 0, 0),
+            ('segment', 'a', 'vip', 2, 'Vips', '{\"version\":2}', 'you', '2026-01-01 00:00:00.002', 0, 0),
+            ('metric', '', 'reply_rate', 1, '', '{}', 'cebe', '2026-01-01 00:00:00.001', 1, 0)",
         "INSERT INTO state_frontier SELECT arrayJoin(['identities', 'segments', 'events']),
             '2026-01-01 00:00:00.003', now64()",
     ] {
@@ -124,6 +148,8 @@ async fn check_problem(client: &Client, uri: &str, expect: u16, names: &str) -> 
 async fn any_member_finds_the_person(client: Client) -> anyhow::Result<()> {
     let person = json!({
         "account_id": "a", "customer_id": "9", "member_ids": ["9", "10"],
+        "attributes": {"city": "Bogor"}, "team_ids": ["t"],
+        "first_seen": "2025-01-01T00:00:00.000Z", "last_seen": "2025-01-02T00:00:00.000Z",
         "segments": [{"segment_id": "vip", "entered_at": "2026-01-01T00:00:00.002Z", "definition_version": 2}],
         "complete_through": "2026-01-01T00:00:00.003Z", "is_stale": true
     });
@@ -131,9 +157,101 @@ async fn any_member_finds_the_person(client: Client) -> anyhow::Result<()> {
     check(&client, "/v1/customers/10?account_id=a", person).await
 }
 
+async fn ask(client: &Client, uri: &str) -> anyhow::Result<Value> {
+    let (status, _, body) = get(router(client.clone()), uri).await?;
+    ensure!(status == StatusCode::OK, "{uri}: {status} {body}");
+    Ok(serde_json::from_str(&body)?)
+}
+
+async fn a_person_is_shown_as_of_a_time(client: Client) -> anyhow::Result<()> {
+    let at = |time: &str, id: &str| format!("/v1/customers/{id}?account_id=a&as_of={time}");
+    let before = ask(&client, &at("2026-01-01T00:00:00.001Z", "10")).await?;
+    ensure!(before["customer_id"] == "10" && before["attributes"]["city"] == "Depok", "{before}");
+    ensure!(before["segments"][0]["entered_at"] == "2026-01-01T00:00:00.001Z", "{before}");
+    let after = ask(&client, &at("2026-01-01T00:00:00.002Z", "10")).await?;
+    ensure!(after["customer_id"] == "9" && after["attributes"]["city"] == "Bogor", "{after}");
+    ensure!(after["complete_through"] == "2026-01-01T00:00:00.002Z", "{after}");
+    check_problem(&client, &at("2026-01-01T00:00:00.004Z", "10"), 400, "not complete").await?;
+    check_problem(&client, &at("2026-01-01T00:00:00.001Z", "9"), 404, "9").await?;
+    check_problem(&client, &at("yesterday", "9"), 400, "as_of").await
+}
+
+async fn pages_are_of_one_time(client: Client) -> anyhow::Result<()> {
+    let path = "/v1/segments/many/members?account_id=a&limit=3";
+    let (mut members, mut cursor, mut sizes) = (Vec::new(), String::new(), Vec::new());
+    loop {
+        let page = ask(&client, &format!("{path}{cursor}")).await?;
+        let rows = page["members"].as_array().cloned().unwrap_or_default();
+        sizes.push(rows.len());
+        members.extend(rows.iter().map(|row| row["customer_id"].clone()));
+        ensure!(page["as_of"] == "2026-01-01T00:00:00.003Z", "{page}");
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let all: Vec<Value> = (0..7).map(|n| json!(format!("{n:03}"))).collect();
+    ensure!(members == all && sizes == [3, 3, 1], "{members:?} {sizes:?}");
+    let early = format!("{path}&as_of=2026-01-01T00:00:00.001Z");
+    ensure!(ask(&client, &early).await?["members"] == json!([]), "nobody was in yet");
+    let gone = ask(&client, "/v1/segments/vip/members?account_id=a").await?;
+    ensure!(gone["members"].as_array().map(Vec::len) == Some(1), "10 has left: {gone}");
+    check_problem(&client, &format!("{path}0001"), 400, "limit").await?;
+    check_problem(&client, &format!("{path}&cursor=x"), 400, "cursor").await
+}
+
+async fn values_come_by_group_and_day(client: Client) -> anyhow::Result<()> {
+    let values = async |uri: &str| -> anyhow::Result<Value> {
+        let answer = ask(&client, &format!("/v1/metrics/{uri}")).await?;
+        let rows = answer["values"].as_array().cloned().unwrap_or_default();
+        let row = |row: &Value| {
+            json!([row["group_key"], row["numerator"], row["denominator"], row["rate"]])
+        };
+        Ok(rows.iter().map(row).collect())
+    };
+    let now = values("reply_rate?account_id=a").await?;
+    ensure!(now == json!([["b-1", 1, 4, 0.25]]), "b-2 has nobody any more: {now}");
+    let then = values("reply_rate?account_id=a&as_of=2026-01-01T00:00:00.002Z").await?;
+    ensure!(then == json!([["b-1", 1, 2, 0.5], ["b-2", 0, 1, 0]]), "{then}");
+    let one =
+        values("reply_rate?account_id=a&group_key=b-2&as_of=2026-01-01T00:00:00.002Z").await?;
+    ensure!(one == json!([["b-2", 0, 1, 0]]), "{one}");
+    let day = values("reply_rate?account_id=a&day=2026-01-01").await?;
+    ensure!(day == json!([["2026-01-01", 1, 1, 1]]), "{day}");
+    let whole = values("all?account_id=a").await?;
+    ensure!(whole == json!([["", 1, 3, 0.3]]), "{whole}");
+    ensure!(values("reply_rate?account_id=b").await? == json!([]), "accounts are apart");
+    Ok(())
+}
+
+async fn versions_say_who_and_when(client: Client) -> anyhow::Result<()> {
+    let answer = ask(&client, "/v1/definitions/segments/vip?account_id=a").await?;
+    let version = |version: &Value| {
+        json!([
+            version["version"],
+            version["changed_by"],
+            version["valid_from"],
+            version["valid_to"],
+            version["definition"]
+        ])
+    };
+    let versions: Value =
+        answer["versions"].as_array().into_iter().flatten().map(version).collect();
+    let expect = json!([
+        [2, "you", "2026-01-01T00:00:00.002Z", null, {"version": 2}],
+        [1, "me", "2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00.002Z", {"version": 1}],
+    ]);
+    ensure!(versions == expect, "{answer}");
+    let shipped = ask(&client, "/v1/definitions/metrics/reply_rate?account_id=b").await?;
+    ensure!(shipped["versions"][0]["changed_by"] == "cebe", "{shipped}");
+    check_problem(&client, "/v1/definitions/segments/vip?account_id=b", 404, "vip").await?;
+    check_problem(&client, "/v1/definitions/other/vip?account_id=b", 400, "other").await
+}
+
 async fn accounts_are_apart(client: Client) -> anyhow::Result<()> {
     let person = json!({
-        "account_id": "b", "customer_id": "9", "member_ids": ["9"],
+        "account_id": "b", "customer_id": "9", "member_ids": [],
+        "attributes": {}, "team_ids": [], "first_seen": null, "last_seen": null,
         "segments": [{"segment_id": "cold", "entered_at": "2026-01-01T00:00:00.002Z", "definition_version": 1}],
         "complete_through": "2026-01-01T00:00:00.003Z", "is_stale": true
     });
@@ -162,9 +280,16 @@ async fn wrong_requests_say_what_is_wrong(client: Client) -> anyhow::Result<()> 
     let problem: Value = serde_json::from_str(&body)?;
     ensure!(problem["complete_through"] == "2026-01-01T00:00:00.003Z", "{body}");
     check_problem(&client, "/v1/nothing", 404, "path").await?;
+    check_problem(&client, "/v1/customers/%FF?account_id=a", 400, "UTF-8").await?;
+    check_problem(&client, "/v1/metrics/reply_rate?account_id=a&day=today", 400, "day").await?;
     let post = Request::post("/v1/customers/9").body(Body::empty())?;
-    let response = router(client).oneshot(post).await?;
+    let response = router(client.clone()).oneshot(post).await?;
     ensure!(response.status() == StatusCode::METHOD_NOT_ALLOWED, "{:?}", response.status());
+    ensure!(response.headers()[header::ALLOW] == "GET,HEAD", "{:?}", response.headers());
+    let large = Request::post("/v1/preview").body(Body::from(vec![b' '; (1 << 20) + 1]))?;
+    let response = router(client).oneshot(large).await?;
+    ensure!(response.status() == StatusCode::PAYLOAD_TOO_LARGE, "{:?}", response.status());
+    ensure!(response.headers()[header::CONTENT_TYPE] == "application/problem+json");
     Ok(())
 }
 

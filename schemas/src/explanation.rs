@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::definition::Selector;
 use crate::time::{Millis, rfc3339, rfc3339_option};
@@ -13,10 +14,11 @@ mod event;
 pub use event::FoundEvent;
 
 /// The whole answer, true for one logical time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The logical time that it is true for.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub logical_time: Millis,
     /// The tenant.
     pub account_id: Arc<str>,
@@ -43,7 +45,7 @@ pub struct Explanation {
 }
 
 /// A person, and what holds it together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Person {
     /// The canonical id.
     pub customer_id: Arc<str>,
@@ -54,7 +56,7 @@ pub struct Person {
 }
 
 /// A reason for customers to be one person.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
     /// They hold the same identifier.
@@ -70,12 +72,13 @@ pub enum Link {
         customer_ids: Vec<Arc<str>>,
         /// When that happened.
         #[serde(with = "rfc3339")]
+        #[schema(value_type = String, format = DateTime)]
         occurred_at: Millis,
     },
 }
 
 /// What CDP said of a person and a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Assertion {
     /// That it belongs, or not.
     pub entered: bool,
@@ -83,23 +86,26 @@ pub struct Assertion {
     pub customer_id: Option<Arc<str>>,
     /// When.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Millis,
 }
 
 /// When something next changes by the mere passing of time, should no event come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NextChange {
     /// It does not.
     Never,
     /// Then, exactly.
+    #[schema(value_type = String, format = DateTime)]
     At(#[serde(with = "rfc3339")] Millis),
     /// Not before then.
+    #[schema(value_type = String, format = DateTime)]
     NotBefore(#[serde(with = "rfc3339")] Millis),
 }
 
 /// A clause, and whether it is true of the person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Judged {
     /// What it says: a leaf as authors write it; `all`, `any` and `not` by their names.
     pub clause: Value,
@@ -118,11 +124,12 @@ pub struct Judged {
     pub counted: Option<Counted>,
     /// The clauses in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
     pub clauses: Vec<Judged>,
 }
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Attribute {
     /// As stored; null: it was cleared.
     pub value: Value,
@@ -130,11 +137,12 @@ pub struct Attribute {
     pub customer_id: Option<Arc<str>>,
     /// When.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Millis,
 }
 
 /// The events that a `did` looks at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Counted {
     /// How many count now.
     pub count: u64,
@@ -152,7 +160,7 @@ pub struct Counted {
 }
 
 /// An event that a `did` looks at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Witness {
     /// Its type.
     pub event_name: Arc<str>,
@@ -160,14 +168,17 @@ pub struct Witness {
     pub group_key: Arc<str>,
     /// When it happened.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Millis,
     /// Whether it counts.
     pub counts: Counting,
     /// From when on it counts; none: it never does.
     #[serde(with = "rfc3339_option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub counts_from: Option<Millis>,
     /// When it counts no more; none: it stays.
     #[serde(with = "rfc3339_option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub counts_until: Option<Millis>,
     /// Of a sequence: what followed it in time, earliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -178,7 +189,7 @@ pub struct Witness {
 }
 
 /// Whether an event counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Counting {
     /// Now.
@@ -192,10 +203,11 @@ pub enum Counting {
 }
 
 /// An event that followed another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Follower {
     /// When it happened.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Millis,
     /// The stored events, where they were found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::DefinitionName;
 use crate::id::{EventType, Subject};
@@ -24,7 +25,7 @@ pub enum HistoryRecord {
 }
 
 /// That a control record waits, and for what. For readers: nothing is computed from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Waits {
     /// Where the control record is on `cebe.control`.
     pub partition: i32,
@@ -37,7 +38,7 @@ pub struct Waits {
 }
 
 /// The stretch of history that a selector lacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Missing {
     /// The tenant.
     pub account_id: Arc<str>,
@@ -45,6 +46,7 @@ pub struct Missing {
     pub event_name: Arc<str>,
     /// The type of the facts.
     #[serde(with = "event_hex")]
+    #[schema(value_type = String)]
     pub selector: EventType,
     /// From this ordinal on.
     pub next: u64,

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::change::Rate;
 use crate::time::{Millis, rfc3339};
 
 /// All that would change at one logical time. Sorted, and each list cut to the limit asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Preview {
     /// The logical time that it is true for.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub logical_time: Millis,
     /// Each segment that was given, and each other one whose meaning changes with them.
     pub segments: Vec<PreviewedSegment>,
@@ -20,7 +22,7 @@ pub struct Preview {
 }
 
 /// How a definition differs from the one in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
     /// There is none.
@@ -49,7 +51,7 @@ impl Edit {
 }
 
 /// Who would enter and leave a segment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviewedSegment {
     /// The tenant.
     pub account_id: Arc<str>,
@@ -68,7 +70,7 @@ pub struct PreviewedSegment {
 }
 
 /// Which rates of a metric would move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviewedMetric {
     /// The tenant.
     pub account_id: Arc<str>,
@@ -83,7 +85,7 @@ pub struct PreviewedMetric {
 }
 
 /// A rate that would move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PreviewedRate {
     /// Which group.
     pub group_key: Arc<str>,

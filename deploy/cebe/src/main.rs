@@ -4,10 +4,12 @@ mod backfills;
 mod client;
 mod command;
 mod config;
+mod definer;
 mod desk;
 mod door;
 mod engine;
 mod eval;
+mod feeds;
 mod keeping;
 mod logging;
 mod reconcile;
@@ -50,6 +52,8 @@ enum Command {
     /// List sources, and turn their ingestion on or off while the engine runs.
     #[command(subcommand)]
     Source(command::source::Source),
+    /// Put the definitions, flags and settings of a folder in force, once it was said what that changes.
+    Apply(command::apply::Args),
     /// Put, preview, remove and list segments while the engine runs.
     #[command(subcommand)]
     Segment(command::segment::Segment),
@@ -110,6 +114,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => command::run::run(config, args),
         Command::Migrate => command::migrate::run(config),
         Command::Source(source) => command::source::run(config, source),
+        Command::Apply(args) => command::apply::run(&config, &args),
         Command::Segment(segment) => command::segment::run(&config, segment),
         Command::Metric(metric) => command::metric::run(&config, metric),
         Command::Settings(settings) => command::settings::run(&config, settings),

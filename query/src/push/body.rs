@@ -27,7 +27,7 @@ pub(crate) async fn events(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Vec<Vec<u8>>, Problem> {
-    let body = unpacked(headers, whole(body)?).await?;
+    let body = unpacked(headers, whole(body, PUSH_BYTES_MAX)?).await?;
     let is_lines = content_type(headers).is_some_and(|kind| kind.ends_with("ndjson"));
     cut(&body, is_lines)
 }
@@ -39,9 +39,12 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A body that was read to its end.
-pub(crate) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+pub(crate) fn whole(
+    body: Result<Bytes, BytesRejection>,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(bytes_max),
         _ => Problem::new(
             StatusCode::BAD_REQUEST,
             "unreadable_body",
@@ -82,7 +85,7 @@ fn read(packed: impl Read, encoding: &str) -> Result<Bytes, Problem> {
     let most = PUSH_BYTES_MAX as u64 + 1;
     packed.take(most).read_to_end(&mut body).map_err(|_| unreadable(encoding))?;
     if body.len() > PUSH_BYTES_MAX {
-        return Err(too_large());
+        return Err(too_large(PUSH_BYTES_MAX));
     }
     Ok(body.into())
 }
@@ -152,9 +155,8 @@ impl<'de> Deserialize<'de> for Elements<'de> {
     }
 }
 
-fn too_large() -> Problem {
-    let detail =
-        format!("the body has more than {PUSH_BYTES_MAX} bytes, unpacked: split the batch");
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("the body has more than {bytes_max} bytes, unpacked: split it");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 

@@ -12,19 +12,27 @@ use cebe_schemas::time::Millis;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
 use super::{checked, parameters};
 use crate::app::{AppState, QUERY_TIMEOUT};
 use crate::desk::Inquiry;
+use crate::document::refusals::{Asking, Unknown};
 use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
 
 const PATIENCE: Duration = Duration::from_secs(4);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Parameters {
+    /// The tenant; the key's own may be left out.
+    #[param(min_length = 1, max_length = 64, example = "acc-17")]
     account_id: Option<String>,
+    /// Any customer id of the person.
+    #[param(min_length = 1, max_length = 64, example = "1048576")]
     customer_id: String,
+    #[param(min_length = 1, max_length = 64, example = "warm")]
     segment_id: String,
 }
 
@@ -42,6 +50,14 @@ WHERE account_id = {account_id:String}
        OR (qontak_customer_id = '' AND hasAny(identifier_tokens, {tokens:Array(String)})))
 ORDER BY occurred_at, ordinal LIMIT 1000";
 
+/// Why a customer is in a segment, or is not.
+///
+/// Clause by clause, with the events behind each, and when it next changes by itself.
+#[utoipa::path(
+    get, path = "/v1/explain", tag = "ask", operation_id = "explain_membership",
+    params(Parameters),
+    responses((status = 200, body = Explanation), Unknown, Asking),
+)]
 pub(crate) async fn get(
     State(state): State<AppState>,
     who: Principal,

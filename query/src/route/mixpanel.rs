@@ -7,41 +7,76 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use utoipa::IntoParams;
 
 use super::push::now_ms;
 use crate::app::AppState;
+use crate::document::refusals::{Imported, Tracked};
+use crate::document::shape::{MixpanelEvents, MixpanelForm};
 use crate::principal::{Principal, Scope, credential};
 use crate::problem::Problem;
+use crate::push::body::PUSH_BYTES_MAX;
 use crate::push::{Taken, answer, body, mixpanel};
 
-/// A GET with the parameter `data`, or a POST of a form with it, or of JSON.
-pub(crate) async fn track(
-    State(state): State<AppState>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let mut form = Form::of(query.as_deref().unwrap_or_default().as_bytes());
-    let taken = match form.read(&headers, body).await {
-        Ok(events) => take(&state, &headers, &form, events).await,
-        Err(problem) => Err(problem),
-    };
+/// What is sent: an event may be in the address, in a form, or in a body of JSON.
+type Sent = (State<AppState>, RawQuery, HeaderMap, Result<Bytes, BytesRejection>);
+
+/// The parameters, which may as well stand in a form.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read by Form, which takes them from either")]
+pub(crate) struct Parameters {
+    /// An event, or an array of them: JSON, or JSON in base64.
+    #[param(example = "eyJldmVudCI6ImJyb2FkY2FzdC5yZWFkIiwicHJvcGVydGllcyI6e319")]
+    data: Option<String>,
+    /// 1: answer JSON.
+    #[param(example = "1")]
+    verbose: Option<String>,
+}
+
+/// Push events as Mixpanel's `/track`.
+///
+/// Answers `1` once Kafka has all of them, else `0`; with `verbose=1`, JSON. Those that are right are taken.
+#[utoipa::path(
+    post, path = "/track", tag = "mixpanel", operation_id = "track",
+    params(Parameters),
+    request_body(content(
+        (MixpanelForm = "application/x-www-form-urlencoded"), (MixpanelEvents = "application/json"),
+    )),
+    responses(Tracked),
+    security((), ("key" = []), ("basic" = []), ("api_key" = [])),
+)]
+pub(crate) async fn track(sent: Sent) -> Response {
+    let (form, taken) = take(sent).await;
     answer::of_track(taken.as_ref().map_err(Problem::clone), form.is_verbose)
 }
 
-/// JSON or lines of it, answered event by event; a form is answered as of `/track`.
-pub(crate) async fn import(
-    State(state): State<AppState>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let mut form = Form::of(query.as_deref().unwrap_or_default().as_bytes());
-    let events = form.read(&headers, body).await;
-    let taken = match events {
-        Ok(events) => take(&state, &headers, &form, events).await,
-        Err(problem) => Err(problem),
-    };
+/// Push events as Mixpanel's `/track`, by address.
+#[utoipa::path(
+    get, path = "/track", tag = "mixpanel", operation_id = "track_by_address",
+    params(Parameters),
+    responses(Tracked),
+    security((), ("key" = []), ("basic" = []), ("api_key" = [])),
+)]
+pub(crate) async fn track_by_address(sent: Sent) -> Response {
+    track(sent).await
+}
+
+/// Push events as Mixpanel's `/import`.
+///
+/// JSON or lines of it are answered event by event; a form, or `data`, is answered as by `/track`.
+#[utoipa::path(
+    post, path = "/import", tag = "mixpanel", operation_id = "import",
+    params(Parameters),
+    request_body(content(
+        (MixpanelEvents = "application/json"), (String = "application/x-ndjson"),
+        (MixpanelForm = "application/x-www-form-urlencoded"),
+    )),
+    responses(Imported),
+    security((), ("key" = []), ("basic" = []), ("api_key" = [])),
+)]
+pub(crate) async fn import(sent: Sent) -> Response {
+    let (form, taken) = take(sent).await;
     if form.data.is_some() {
         return answer::of_track(taken.as_ref().map_err(Problem::clone), form.is_verbose);
     }
@@ -51,7 +86,30 @@ pub(crate) async fn import(
     }
 }
 
+/// Push events as Mixpanel's `/import`, by address.
+#[utoipa::path(
+    get, path = "/import", tag = "mixpanel", operation_id = "import_by_address",
+    params(Parameters),
+    responses(Imported),
+    security((), ("key" = []), ("basic" = []), ("api_key" = [])),
+)]
+pub(crate) async fn import_by_address(sent: Sent) -> Response {
+    import(sent).await
+}
+
+/// The parameters, and what became of the events.
 async fn take(
+    (State(state), RawQuery(query), headers, body): Sent,
+) -> (Form, Result<Taken, Problem>) {
+    let mut form = Form::of(query.as_deref().unwrap_or_default().as_bytes());
+    let taken = match form.read(&headers, body).await {
+        Ok(events) => put(&state, &headers, &form, events).await,
+        Err(problem) => Err(problem),
+    };
+    (form, taken)
+}
+
+async fn put(
     state: &AppState,
     headers: &HeaderMap,
     form: &Form,
@@ -118,7 +176,7 @@ impl Form {
     ) -> Result<Vec<Vec<u8>>, Problem> {
         let is_form = body::content_type(headers) == Some("application/x-www-form-urlencoded");
         if is_form {
-            let body = body::unpacked(headers, body::whole(body)?).await?;
+            let body = body::unpacked(headers, body::whole(body, PUSH_BYTES_MAX)?).await?;
             self.take_in(&body);
         } else if self.data.is_none() {
             return body::events(headers, body).await;

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use cebe_schemas::time::format_rfc3339;
 use cebe_schemas::view::EVENTS_PREFIX;
 use serde_json::{Value, json};
 
+use super::Path;
 use crate::app::AppState;
 use crate::desk::{Inquiry, When};
+use crate::document::refusals::{Asking, Expired};
+use crate::document::row::Receipt;
 use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
 use crate::sql;
@@ -43,10 +46,22 @@ SELECT
      WHERE topic = {topic:String} AND partition = {partition:Int32}
        AND from_offset <= {offset:Int64} AND {offset:Int64} < to_offset) AS skipped";
 
+/// What became of an event that was pushed.
+///
+/// Whether it is a duplicate, or its source is off, is only known once it was read. A receipt is good for some twenty
+/// minutes.
+#[utoipa::path(
+    get, path = "/v1/receipts/{receipt}", tag = "push", operation_id = "get_receipt",
+    params((
+        "receipt" = String, Path, pattern = r"^.+:[0-9]+:[0-9]+$", example = "broadcast:3:19",
+        description = "As it was answered",
+    )),
+    responses((status = 200, body = Receipt), Expired, Asking),
+)]
 pub(crate) async fn get(
     State(state): State<AppState>,
     who: Principal,
-    Path(receipt): Path<String>,
+    Path(receipt): Path,
 ) -> Result<Json<Value>, Problem> {
     who.needs(Scope::Push).or_else(|_| who.needs(Scope::Query))?;
     let place = Place::of(&receipt).ok_or_else(|| {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{Counted, Explanation, Judged};
 use crate::definition::Selector;
 use crate::time::Millis;
 
 /// An accepted event, as stored: masked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FoundEvent {
     /// Unique within its source.
     pub idempotency_key: Arc<str>,
@@ -23,8 +24,10 @@ pub struct FoundEvent {
     pub customer_id: Arc<str>,
     /// When it happened.
     #[serde(with = "crate::time::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Millis,
     /// What it says.
+    #[schema(value_type = Object)]
     pub properties: Map<String, Value>,
 }
 

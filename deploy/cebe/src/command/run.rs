@@ -21,9 +21,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::definer;
 use crate::desk::Clerk;
 use crate::door;
 use crate::engine::Engine;
+use crate::feeds::Feeds;
 use crate::logging;
 use crate::recovery::Stopped;
 
@@ -55,11 +57,13 @@ pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
     let (control, told) = watch::channel(Arc::new(ControlState::with_unlisted(Ingestion::On)));
     let keys = config.http_keys()?;
     // Without a runtime around it the producer has nothing to wake anybody with.
-    let door = runtime.block_on(async { door::open(&config, told) })?;
+    let door = runtime.block_on(async { door::open(&config, told.clone()) })?;
     let state = AppState::new(client, health.clone(), Some(telemetry))
         .with_desk(desk)
         .with_keys(keys)
-        .with_door(door);
+        .with_door(door)
+        .with_definer(definer::open(&config, told))
+        .with_feeds(Feeds(config.kafka_options()));
     let listener = runtime
         .block_on(TcpListener::bind(&config.http.listen))
         .with_context(|| format!("http.listen {}", config.http.listen))?;
