@@ -8,6 +8,7 @@ mod loading;
 mod migrating;
 mod people;
 mod replaying;
+mod resolving;
 mod services;
 
 use std::future::Future;
@@ -51,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         loading::quiet_tick_is_readable_at_once,
         loading::backlog_is_loaded_fast,
         loading::emptied_database_is_filled_again,
+        resolving::events_have_their_person,
         replaying::rejected_records_are_selected,
         replaying::skipped_records_are_selected,
         fuzz::no_accepted_event_fails_its_insert,

@@ -66,8 +66,14 @@ pub async fn everything_is_commented(services: &Services) -> anyhow::Result<()> 
 const DEFINITION: &str =
     "account_id, id, version, title, definition, valid_from, changed_by, valid_to";
 
+const RESOLVED: &str = "account_id, customer_id, qontak_customer_id, event_name, source_module, team_id, occurred_at, \
+     received_at, properties, payload, schema_version, idempotency_key, identifier_tokens, \
+     backfill_job, ordinal, is_erased";
+
 /// The names that analysts use.
-const VIEWS: [(&str, &str); 22] = [
+const VIEWS: [(&str, &str); 24] = [
+    ("resolved_events", RESOLVED),
+    ("resolved_events_as_of(t = now64())", RESOLVED),
     (
         "events",
         "account_id, team_id, source_module, event_name, schema_version, idempotency_key, \
