@@ -242,6 +242,22 @@ impl Engine {
         Ok(())
     }
 
+    /// `kill -9`, and another one in its place.
+    pub fn restart(
+        &mut self,
+        start: impl FnOnce() -> anyhow::Result<Engine>,
+    ) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        *self = start()?;
+        Ok(())
+    }
+
+    /// Where its API is.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Sends a signal, such as `STOP`.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.child.id().to_string();

@@ -3,6 +3,7 @@
 //! One pair of services serves all cases, one after the other; each has accounts of its own, and
 //! the ledger has to add up over all of them. Takes the arguments of any Rust test.
 
+mod ask;
 mod backfill;
 mod cases;
 mod define;
@@ -13,6 +14,7 @@ mod rebuild;
 mod reconcile;
 mod recovery;
 mod replay;
+mod subscribe;
 mod survive;
 mod undo;
 mod ways;
@@ -24,7 +26,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 28] = [
+const CASES: [(&str, Case); 31] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("ac3_backfill_beside_live", backfill::ac3_backfill_beside_live),
@@ -37,6 +39,9 @@ const CASES: [(&str, Case); 28] = [
     ("erased_events_lose_their_content", erase::erased_events_lose_their_content),
     ("events_come_in_over_http", push::events_come_in_over_http),
     ("keys_say_who_pushes", push::keys_say_who_pushes),
+    ("definitions_come_in_over_http", ask::definitions_come_in_over_http),
+    ("customers_are_found_by_what_they_hold", ask::customers_are_found_by_what_they_hold),
+    ("a_subscriber_keeps_an_exact_copy", subscribe::a_subscriber_keeps_an_exact_copy),
     ("the_engine_is_asked_under_load", desk::the_engine_is_asked_under_load),
     ("definitions_change_while_events_flow", define::definitions_change_while_events_flow),
     ("kill_9_under_load", cases::kill_9_under_load),
