@@ -113,6 +113,11 @@ pub fn events_come_in_over_http(system: &System) -> anyhow::Result<()> {
     engine.stop()
 }
 
+/// What Mixpanel's clients take for success.
+fn is_taken(body: &str) -> bool {
+    serde_json::from_str(body).is_ok_and(|body: Value| body == json!({"status": 1, "error": null}))
+}
+
 /// As its clients for Python and Node send events: `m1` to `m4`.
 fn mixpanel(engine: &Engine) -> anyhow::Result<()> {
     let event = |key: &str| {
@@ -140,10 +145,10 @@ fn mixpanel(engine: &Engine) -> anyhow::Result<()> {
     let data = format!("data={}", packed(&json!([event("m2")]))?);
     let Answer { status, body, .. } =
         engine.request("POST", "/track?verbose=1", &form, data.as_bytes())?;
-    ensure!(status == 200 && body == r#"{"error":null,"status":1}"#, "{status} {body}");
+    ensure!(status == 200 && is_taken(&body), "{status} {body}");
     let data = format!("data={}&verbose=1&ip=0", event("m3"));
     let Answer { status, body, .. } = engine.request("POST", "/import", &form, data.as_bytes())?;
-    ensure!(status == 200 && body == r#"{"error":null,"status":1}"#, "{status} {body}");
+    ensure!(status == 200 && is_taken(&body), "{status} {body}");
     let mut wrong = event("m5");
     wrong["properties"]["distinct_id"] = "anon".into();
     let lines = format!("{}\n{wrong}\n", event("m4"));
