@@ -23,6 +23,7 @@ use crate::principal::KeyRing;
 use crate::problem::Problem;
 use crate::push::Door;
 use crate::push::body::PUSH_BYTES_MAX;
+use crate::replica::{self, Replica};
 use crate::subscribe::SUBSCRIBERS_MAX;
 use crate::{limit, route};
 
@@ -44,6 +45,7 @@ pub struct AppState {
     definer: Option<Definer>,
     feeds: Option<Arc<dyn Follow>>,
     pub(crate) subscribers: Arc<Semaphore>,
+    replica: Replica,
 }
 
 impl AppState {
@@ -66,6 +68,7 @@ impl AppState {
             definer: None,
             feeds: None,
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+            replica: Replica::default(),
         }
     }
 
@@ -97,6 +100,18 @@ impl AppState {
     pub(crate) fn feeds(&self) -> Result<&Arc<dyn Follow>, Problem> {
         let none = || Problem::unavailable("this process has no feeds: subscribe to one that does");
         self.feeds.as_ref().ok_or_else(none)
+    }
+
+    /// Keeps a copy of the customers in memory, of about `bytes_max`, so that they are answered from there; without,
+    /// ClickHouse is asked. Returns if it would be larger.
+    pub async fn keep_replica(self, bytes_max: usize) {
+        if let Some(feeds) = self.feeds {
+            replica::keep(self.replica, self.clickhouse, feeds, bytes_max).await;
+        }
+    }
+
+    pub(crate) fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     pub(crate) fn door(&self) -> Result<&Door, Problem> {

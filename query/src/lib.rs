@@ -7,6 +7,7 @@
 //! * [`principal`]: who asks, and what it may.
 //! * [`push`]: how events come in; the binary puts them into Kafka.
 //! * [`feed`]: what is out, for those who subscribe; the binary reads it. `subscribe`: each of them.
+//! * `replica`: customers as they are now, held in memory.
 //! * [`telemetry`]: the recorder behind `/metrics`.
 //! * `route`: one file a resource.
 //! * `document`: what is said of the routes, as OpenAPI.
@@ -26,6 +27,7 @@ mod page;
 pub mod principal;
 mod problem;
 pub mod push;
+mod replica;
 mod route;
 mod serve;
 mod sql;
@@ -34,3 +36,9 @@ pub mod telemetry;
 
 pub use app::{AppState, app};
 pub use serve::serve;
+
+/// The time by this machine's clock.
+fn now_ms() -> cebe_schemas::time::Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as i64
+}

@@ -1,11 +1,13 @@
 //! Pages of an answer that stays the same while it is read: each is of one logical time.
 
-use axum::http::StatusCode;
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cebe_schemas::time::{Millis, format_rfc3339, parse_rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::app::AppState;
 use crate::problem::Problem;
@@ -14,6 +16,9 @@ use crate::sql;
 /// Rows on a page, unless asked for more or fewer.
 const LIMIT: u32 = 1_000;
 const LIMIT_MAX: u32 = 10_000;
+/// How long a time that is over is waited for until it is loaded, and how often it is looked.
+const LOADING_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How a request asks for a page.
 #[derive(Debug, Default, Deserialize)]
@@ -49,22 +54,22 @@ impl Page {
     /// # Errors
     /// 400: a parameter is wrong, or the time is not over yet; 503.
     pub(crate) async fn of(state: &AppState, asked: &Asked) -> Result<Page, Problem> {
-        let complete_through_ms = through(state).await?;
         let limit = asked.limit.unwrap_or(LIMIT);
         if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(wrong(format!("limit is {limit}: give 1 to {LIMIT_MAX}")));
+            return Err(Problem::parameter(format!("limit is {limit}: give 1 to {LIMIT_MAX}")));
         }
-        let (as_of_ms, behind) = match (&asked.cursor, &asked.as_of) {
+        let (wanted_ms, behind) = match (&asked.cursor, &asked.as_of) {
             (Some(cursor), _) => {
                 let Cursor { t, b } = read(cursor).ok_or_else(|| {
-                    wrong("cursor is none: give it as the page before has it".into())
+                    Problem::parameter("cursor is none: give it as the page before has it")
                 })?;
-                (t, b)
+                (Some(t), b)
             }
-            (None, Some(text)) => (time(text)?, String::new()),
-            (None, None) => (complete_through_ms, String::new()),
+            (None, Some(text)) => (Some(time(text)?), String::new()),
+            (None, None) => (None, String::new()),
         };
-        is_over(as_of_ms, complete_through_ms)?;
+        let complete_through_ms = complete(state, wanted_ms).await?;
+        let as_of_ms = wanted_ms.unwrap_or(complete_through_ms);
         Ok(Page { as_of_ms, behind, limit, complete_through_ms })
     }
 
@@ -82,21 +87,33 @@ impl Page {
 /// 400: it is none, or is not over yet; 503.
 pub(crate) async fn past(state: &AppState, as_of: &str) -> Result<Millis, Problem> {
     let as_of_ms = time(as_of)?;
-    is_over(as_of_ms, through(state).await?)?;
+    complete(state, Some(as_of_ms)).await?;
     Ok(as_of_ms)
 }
 
 fn time(as_of: &str) -> Result<Millis, Problem> {
-    parse_rfc3339(as_of).ok_or_else(|| wrong("as_of is no RFC 3339 time with offset".into()))
+    parse_rfc3339(as_of).ok_or_else(|| Problem::parameter("as_of is no RFC 3339 time with offset"))
 }
 
-fn is_over(as_of_ms: Millis, complete_through_ms: Millis) -> Result<(), Problem> {
-    if as_of_ms <= complete_through_ms {
-        return Ok(());
-    }
+/// The time that everything is loaded through, which is not before `as_of_ms`. That is waited for, for a while, where the
+/// time is over: a customer is answered before ClickHouse has loaded what is known of it.
+async fn complete(state: &AppState, as_of_ms: Option<Millis>) -> Result<Millis, Problem> {
+    let begin = Instant::now();
+    let complete_through_ms = loop {
+        let complete_through_ms = through(state).await?;
+        let is_complete = as_of_ms.is_none_or(|as_of_ms| as_of_ms <= complete_through_ms);
+        if is_complete {
+            return Ok(complete_through_ms);
+        }
+        let is_over = as_of_ms <= state.replica().through_ms();
+        if !is_over || begin.elapsed() > LOADING_PATIENCE {
+            break complete_through_ms;
+        }
+        sleep(LOOK).await;
+    };
     let through = format_rfc3339(complete_through_ms);
     let detail = format!("as_of is not complete yet: everything is loaded through {through}");
-    Err(wrong(detail).at(through.into()))
+    Err(Problem::parameter(detail).at(through.into()))
 }
 
 fn read(cursor: &str) -> Option<Cursor> {
@@ -113,10 +130,6 @@ pub(crate) async fn through(state: &AppState) -> Result<Millis, Problem> {
     through.filter(|_| row["views"] != 0).ok_or_else(|| {
         Problem::unavailable("nothing is loaded yet: come again in a moment").retry_after(1)
     })
-}
-
-fn wrong(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
 }
 
 #[cfg(test)]

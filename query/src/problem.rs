@@ -25,6 +25,21 @@ impl Problem {
         Problem { status, code, detail, complete_through: None, retry_after_s: None }
     }
 
+    /// 400: a parameter is wrong.
+    pub(crate) fn parameter(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+    }
+
+    /// 400: a definition is wrong.
+    pub(crate) fn definition(detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_definition", detail)
+    }
+
+    /// 404: what is asked about is not there.
+    pub(crate) fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
+        Problem::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
     /// 429, and when to come back.
     pub(crate) fn too_many(detail: String, wait_s: u64) -> Self {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail).retry_after(wait_s)

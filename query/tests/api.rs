@@ -1,18 +1,23 @@
 //! The API over a real ClickHouse: the one that `CEBE_CLICKHOUSE_URL` names, else one of its own.
 
 use std::env;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use cebe_connectors::migrate::migrate;
+use cebe_query::feed::{Ended, FeedRow, Follow, Following, Tick};
 use cebe_query::health::Health;
 use cebe_query::{AppState, app};
+use cebe_schemas::time::{Millis, format_rfc3339};
+use cebe_schemas::view::View;
 use clickhouse::Client;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 fn main() -> anyhow::Result<()> {
@@ -38,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         trials![
             any_member_finds_the_person,
             a_person_is_shown_as_of_a_time,
+            a_copy_says_what_the_tables_and_the_feeds_say,
             pages_are_of_one_time,
             values_come_by_group_and_day,
             versions_say_who_and_when,
@@ -109,7 +115,7 @@ async fn fill(server: &Client, database: &str) -> anyhow::Result<()> {
             ('segment', 'a', 'vip', 1, 'Vip', '{\"version\":1}', 'me', '2026-01-01 00:00:00.001', 0, 0),
             ('segment', 'a', 'vip', 2, 'Vips', '{\"version\":2}', 'you', '2026-01-01 00:00:00.002', 0, 0),
             ('metric', '', 'reply_rate', 1, '', '{}', 'cebe', '2026-01-01 00:00:00.001', 1, 0)",
-        "INSERT INTO state_frontier SELECT arrayJoin(['identities', 'segments', 'events']),
+        "INSERT INTO state_frontier SELECT arrayJoin(['identities', 'customers', 'seen', 'segments', 'events']),
             '2026-01-01 00:00:00.003', now64()",
     ] {
         client.query_raw(statement).execute().await?;
@@ -174,6 +180,69 @@ async fn a_person_is_shown_as_of_a_time(client: Client) -> anyhow::Result<()> {
     check_problem(&client, &at("2026-01-01T00:00:00.004Z", "10"), 400, "not complete").await?;
     check_problem(&client, &at("2026-01-01T00:00:00.001Z", "9"), 404, "9").await?;
     check_problem(&client, &at("yesterday", "9"), 400, "as_of").await
+}
+
+/// Feeds that a test tells; each is followed from the time that the tables are complete through.
+struct Told(Mutex<Vec<Following>>);
+
+impl Follow for Told {
+    fn follow(&self, _: Vec<View>, after_ms: Millis) -> Following {
+        assert_eq!(format_rfc3339(after_ms), "2026-01-01T00:00:00.003Z");
+        self.0.lock().unwrap().pop().expect("it is followed no more often")
+    }
+}
+
+/// Begins with the tables, goes on with the feed, and is given up where the feed has a gap.
+async fn a_copy_says_what_the_tables_and_the_feeds_say(client: Client) -> anyhow::Result<()> {
+    let (feed, following) = mpsc::channel(1);
+    let (_next_feed, next) = mpsc::channel(1);
+    let feeds = Told(Mutex::new(vec![next, following]));
+    let state = AppState::new(client.clone(), Health::starting(&[]), None).with_feeds(feeds);
+    let kept = tokio::spawn(state.clone().keep_replica(1 << 20));
+    let router = app(state);
+    let ask = async |uri: &str| -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&get(router.clone(), uri).await?.2)?)
+    };
+    let told_at = async |through: &str| {
+        loop {
+            let answer = ask("/v1/customers/9?account_id=a").await?;
+            if answer["complete_through"] == through {
+                return Ok::<_, anyhow::Error>(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as Millis;
+    let uris = ["a/9", "a/10", "a/11", "b/9", "b/10"].map(|of| {
+        let (account, id) = of.split_once('/').unwrap_or_default();
+        format!("/v1/customers/{id}?account_id={account}")
+    });
+    let mut loaded = Vec::new();
+    for uri in &uris {
+        loaded.push(ask(uri).await?);
+    }
+    feed.send(Ok(Tick { t_ms: now_ms, rows: Vec::new() })).await?;
+    let through = format_rfc3339(now_ms);
+    told_at(&through).await?;
+    for (uri, mut answer) in uris.iter().zip(loaded) {
+        answer["complete_through"] = json!(through);
+        if let Some(is_stale) = answer.get_mut("is_stale") {
+            *is_stale = json!(false);
+        }
+        let held = ask(uri).await?;
+        ensure!(held == answer, "{held} instead of {answer}");
+    }
+    let exit = json!({"account_id": "a", "segment_id": "vip", "customer_id": "9", "change": "exited",
+        "cause": "event", "definition_version": 2, "logical_time": format_rfc3339(now_ms + 1), "seq": 0, "deleted": 1});
+    let json = exit.to_string().into_bytes().into();
+    let rows = vec![FeedRow { view: View::Segments, partition: 0, json }];
+    feed.send(Ok(Tick { t_ms: now_ms + 1, rows })).await?;
+    let left = told_at(&format_rfc3339(now_ms + 1)).await?;
+    ensure!(left["segments"] == json!([]) && left["attributes"]["city"] == "Bogor", "{left}");
+    feed.send(Err(Ended::Gap)).await?;
+    told_at("2026-01-01T00:00:00.003Z").await?;
+    kept.abort();
+    Ok(())
 }
 
 async fn pages_are_of_one_time(client: Client) -> anyhow::Result<()> {

@@ -53,6 +53,9 @@ pub struct Http {
     pub push_events_per_second: i64,
     /// How many at once, after a pause.
     pub push_events_burst: i64,
+    /// About how much memory the copy of all customers may take, from which they are answered; 0 for none: then
+    /// ClickHouse is asked.
+    pub replica_bytes_max: i64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -129,6 +132,7 @@ impl Default for Http {
             keys_file: String::new(),
             push_events_per_second: 10_000,
             push_events_burst: 50_000,
+            replica_bytes_max: 4 << 30,
         }
     }
 }
@@ -206,6 +210,9 @@ impl Config {
             if !(1..=i64::from(u32::MAX)).contains(&value) {
                 bail!("http.{name} is {value}: give 1 to {}", u32::MAX);
             }
+        }
+        if self.http.replica_bytes_max < 0 {
+            bail!("http.replica_bytes_max is negative: give 0 for no copy");
         }
         if self.engine.tick_records_max < 1 {
             bail!("engine.tick_records_max is {}: give at least 1", self.engine.tick_records_max);

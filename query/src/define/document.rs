@@ -22,7 +22,11 @@ pub(crate) fn record(who: &Principal, document: Value) -> Result<Value, Problem>
     let mut fields = object(document)?;
     let known = |name: &str| LISTS.contains(&name) || COMMON.contains(&name);
     if let Some(name) = fields.keys().find(|name| !known(name)) {
-        return Err(wrong(format!("/{name}: give {} or {}", LISTS.join(", "), COMMON.join(", "))));
+        return Err(Problem::definition(format!(
+            "/{name}: give {} or {}",
+            LISTS.join(", "),
+            COMMON.join(", ")
+        )));
     }
     if let Some(name) = COMMON.into_iter().find(|name| fields.contains_key(*name))
         && who.account_id.is_some()
@@ -56,13 +60,14 @@ pub(crate) fn definitions(who: &Principal, document: Value) -> Result<Value, Pro
 /// # Errors
 /// 400: it is no JSON.
 pub(crate) fn json(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| wrong(format!("the body is not JSON: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::definition(format!("the body is not JSON: {error}")))
 }
 
 fn object(document: Value) -> Result<Map<String, Value>, Problem> {
     match document {
         Value::Object(fields) => Ok(fields),
-        _ => Err(wrong("the body is no JSON object".into())),
+        _ => Err(Problem::definition("the body is no JSON object")),
     }
 }
 
@@ -87,10 +92,6 @@ fn own_entry(who: &Principal, place: &str, entry: &mut Value) -> Result<(), Prob
         _ => {}
     }
     Ok(())
-}
-
-fn wrong(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_definition", detail)
 }
 
 #[cfg(test)]

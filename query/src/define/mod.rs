@@ -158,5 +158,5 @@ impl Outcome {
 }
 
 fn refused(error: ControlError) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_definition", error.to_string())
+    Problem::definition(error.to_string())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use cebe_schemas::view::View;
@@ -94,7 +94,7 @@ pub(crate) async fn get(
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let id = header.or(parameters.last_event_id.clone()).filter(|id| !id.trim().is_empty());
     let place = id.map(|id| id.parse::<Place>()).transpose();
-    let place = place.map_err(|error| wrong(&format!("last-event-id {error}")))?;
+    let place = place.map_err(|error| Problem::parameter(&format!("last-event-id {error}")))?;
     let filter = filter(parameters, &who)?;
     let feeds = state.feeds()?.clone();
     let seat = state.subscribers.clone().try_acquire_owned().map_err(|_| {
@@ -129,7 +129,10 @@ fn filter(parameters: Parameters, who: &Principal) -> Result<Filter, Problem> {
     };
     if !names.is_empty() && views.len() < names.len() {
         let known: Vec<&str> = VIEWS.iter().map(|view| view.name()).collect();
-        return Err(wrong(&format!("view has a name that is none of {}", known.join(", "))));
+        return Err(Problem::parameter(&format!(
+            "view has a name that is none of {}",
+            known.join(", ")
+        )));
     }
     let account_id = who.account(parameters.account_id)?;
     checked("account_id", &account_id)?;
@@ -143,8 +146,4 @@ fn filter(parameters: Parameters, who: &Principal) -> Result<Filter, Problem> {
         metric: parameters.metric,
         causes: list(parameters.cause),
     })
-}
-
-fn wrong(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
 }

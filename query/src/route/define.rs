@@ -4,7 +4,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use cebe_schemas::time::format_rfc3339;
 use serde::Deserialize;
@@ -108,10 +107,12 @@ pub(crate) async fn put(
     let mut definition = json(body)?;
     let (list, _, name) = kind.fields();
     let Some(fields) = definition.as_object_mut() else {
-        return Err(wrong("the body is no JSON object".into()));
+        return Err(Problem::definition("the body is no JSON object"));
     };
     if fields.entry(name).or_insert_with(|| json!(id)) != &json!(id) {
-        return Err(wrong(format!("/{name}: the path says {id}: leave it out, or give the same")));
+        return Err(Problem::definition(format!(
+            "/{name}: the path says {id}: leave it out, or give the same"
+        )));
     }
     let record = document::record(&who, json!({ list: [definition] }))?;
     put_in_force(&state, &record).await
@@ -189,7 +190,7 @@ pub(crate) async fn versions(
     .await?;
     if versions.is_empty() {
         let detail = format!("account {account_id} never had a definition {id} of {kind:?}");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown", detail.to_lowercase())
+        return Err(Problem::not_found("unknown", detail.to_lowercase())
             .at(format_rfc3339(through_ms).into()));
     }
     for version in &mut versions {
@@ -290,8 +291,4 @@ impl Kind {
 
 fn json(body: Body) -> Result<Value, Problem> {
     document::json(&whole(body, DEFINITIONS_BYTES_MAX)?)
-}
-
-fn wrong(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_definition", detail)
 }

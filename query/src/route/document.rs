@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -40,7 +40,7 @@ async fn file(name: String) -> Result<Response, Problem> {
     let found = utoipa_swagger_ui::serve(&name, PAGE.clone());
     let file = found.map_err(|error| Problem::internal(&error.to_string()))?.ok_or_else(|| {
         let detail = "the page has no such file: begin at /v1/docs/";
-        Problem::new(StatusCode::NOT_FOUND, "unknown_path", detail)
+        Problem::not_found("unknown_path", detail)
     })?;
     let kind = HeaderValue::from_str(&file.content_type);
     let kind = kind.unwrap_or(HeaderValue::from_static("application/octet-stream"));

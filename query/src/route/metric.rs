@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use cebe_schemas::time::{format_rfc3339, parse_rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -131,6 +130,6 @@ pub(crate) async fn values(
 fn is_day(day: &str) -> Result<(), Problem> {
     parse_rfc3339(&format!("{day}T00:00:00Z")).map(drop).ok_or_else(|| {
         let detail = "day is none: give it as 2026-11-27";
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+        Problem::parameter(detail)
     })
 }

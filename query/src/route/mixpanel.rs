@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use utoipa::IntoParams;
 
-use super::push::now_ms;
 use crate::app::AppState;
 use crate::document::refusals::{Imported, Tracked};
 use crate::document::shape::{MixpanelEvents, MixpanelForm};
+use crate::now_ms;
 use crate::principal::{Principal, Scope, credential};
 use crate::problem::Problem;
 use crate::push::body::PUSH_BYTES_MAX;

@@ -21,10 +21,11 @@ use axum::http::request::Parts;
 use cebe_schemas::time::Millis;
 use serde::de::DeserializeOwned;
 
+use crate::now_ms;
 use crate::problem::Problem;
 
 pub(crate) async fn unknown() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "unknown_path", "there is no such path")
+    Problem::not_found("unknown_path", "there is no such path")
 }
 
 pub(crate) async fn method_not_allowed() -> Problem {
@@ -37,7 +38,7 @@ const FRESH_MS: Millis = 60_000;
 
 /// Whether what is true for this time is old.
 fn is_stale(complete_through_ms: Millis) -> bool {
-    push::now_ms().saturating_sub(complete_through_ms) > FRESH_MS
+    now_ms().saturating_sub(complete_through_ms) > FRESH_MS
 }
 
 /// Ids have at most 64 bytes (product §9.1).
@@ -61,7 +62,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let wrong = |error: PathRejection| {
             let detail = format!("the path cannot be read: {}", error.body_text());
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+            Problem::parameter(detail)
         };
         let path = extract::Path::from_request_parts(parts, state).await;
         path.map(|extract::Path(held)| Path(held)).map_err(wrong)
@@ -72,7 +73,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 fn checked(name: &str, value: &str) -> Result<(), Problem> {
     if value.is_empty() || value.len() > ID_BYTES_MAX {
         let detail = format!("{name} has {} bytes: give 1 to {ID_BYTES_MAX}", value.len());
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail));
+        return Err(Problem::parameter(detail));
     }
     Ok(())
 }

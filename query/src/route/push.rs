@@ -1,17 +1,15 @@
 //! `POST /v1/events` and `POST /v1/events:validate`: events of the contract's envelope.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use cebe_schemas::time::Millis;
 
 use crate::app::AppState;
 use crate::document::refusals::Pushing;
 use crate::document::shape::Events;
+use crate::now_ms;
 use crate::principal::{Principal, Scope};
 use crate::problem::{self, Problem};
 use crate::push::answer::{Batch, DryRun};
@@ -65,13 +63,9 @@ pub(crate) async fn validate(sent: Sent) -> Result<Response, Problem> {
 }
 
 async fn take((State(state), who, headers, body): Sent, dry_run: bool) -> Result<Taken, Problem> {
+    // The create time of its records.
     let now_ms = now_ms();
     who.needs(Scope::Push)?;
     let events = body::events(&headers, body).await?;
     state.door()?.take(events, &who, now_ms, dry_run).await
-}
-
-/// When a request came: the create time of its records.
-pub(super) fn now_ms() -> Millis {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as Millis
 }

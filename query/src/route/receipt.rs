@@ -66,7 +66,7 @@ pub(crate) async fn get(
     who.needs(Scope::Push).or_else(|_| who.needs(Scope::Query))?;
     let place = Place::of(&receipt).ok_or_else(|| {
         let detail = "no receipt: give one as it was answered, such as cdp:3:1042";
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
+        Problem::parameter(detail)
     })?;
     let Place { topic, partition, offset } = place;
     let asked = topic.clone();

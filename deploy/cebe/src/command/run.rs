@@ -64,6 +64,9 @@ pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
         .with_door(door)
         .with_definer(definer::open(&config, told))
         .with_feeds(Feeds(config.kafka_options()));
+    if config.http.replica_bytes_max > 0 {
+        runtime.spawn(state.clone().keep_replica(config.http.replica_bytes_max as usize));
+    }
     let listener = runtime
         .block_on(TcpListener::bind(&config.http.listen))
         .with_context(|| format!("http.listen {}", config.http.listen))?;
