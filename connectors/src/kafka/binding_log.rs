@@ -184,7 +184,7 @@ impl BindingLog {
     /// # Errors
     /// Kafka refuses.
     pub fn replay(&self, place: LogPlace) -> Result<Replay, BindingLogError> {
-        Ok(Replay { reader: place.reader(&self.options)?, place })
+        Replay::open(&self.options, place)
     }
 
     fn next_binding(
@@ -272,12 +272,28 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// All bindings after `place`.
+    ///
+    /// # Errors
+    /// Kafka refuses.
+    pub fn open(options: &KafkaOptions, place: LogPlace) -> Result<Replay, BindingLogError> {
+        Ok(Replay { reader: place.reader(options)?, place })
+    }
+
     /// The next binding; none once it has caught up with `log`.
     ///
     /// # Errors
     /// A damaged log; Kafka refuses.
     pub fn next(&mut self, log: &BindingLog) -> Result<Option<Binding>, BindingLogError> {
-        while self.place.chain.head().number < log.chain().head().number {
+        self.next_through(log.chain().head().number)
+    }
+
+    /// The next binding; none after that of number `last`, which is in the log.
+    ///
+    /// # Errors
+    /// A damaged log; Kafka refuses.
+    pub fn next_through(&mut self, last: u64) -> Result<Option<Binding>, BindingLogError> {
+        while self.place.chain.head().number < last {
             if let Some(Entry::Record(bytes)) = self.reader.poll(Duration::from_secs(1))?
                 && let Reading::Binding(binding) = self.place.read(&bytes, self.reader.place().0)?
             {

@@ -45,6 +45,7 @@ pub struct DiskKeyIndex {
     floor: Floor,
 }
 
+#[derive(Clone)]
 struct Store {
     path: PathBuf,
     database: Database,
@@ -77,6 +78,15 @@ impl DiskKeyIndex {
         }
         let next_ordinal = store.next_ordinal()?;
         Ok(DiskKeyIndex { store, next_ordinal, tick: HashMap::new(), swept: None, floor })
+    }
+
+    /// The same index, for an adapter that works through records again of which this one has committed all claims. It finds
+    /// them as they were; what it claims besides, this one never asks for while both are used.
+    pub fn beside(&self) -> DiskKeyIndex {
+        // Up to where all keys are there is not its to say.
+        let next_ordinal = u64::MAX;
+        let (store, floor) = (self.store.clone(), self.floor);
+        DiskKeyIndex { store, next_ordinal, tick: HashMap::new(), swept: None, floor }
     }
 
     /// The keys of all records before this ordinal are there.

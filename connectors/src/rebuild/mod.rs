@@ -124,7 +124,9 @@ impl Rebuild<'_> {
             }
             if loaded_ms < gone_ms && last < number {
                 let after_ms = loaded_ms.max(published_ms);
-                let missing = survey(self.kafka, log, LogPlace::default(), after_ms, between)?;
+                let head = log.chain().head().number;
+                let between = || between(log);
+                let missing = survey(self.kafka, head, LogPlace::default(), after_ms, between)?;
                 return Err(RebuildError::Missing(missing.sources()).into());
             }
             if !has_said {

@@ -7,7 +7,7 @@ use cebe_schemas::time::Millis;
 
 use super::error::{Gone, RebuildError};
 use crate::binding::{Binding, Range};
-use crate::kafka::binding_log::BindingLog;
+use crate::kafka::binding_log::Replay;
 use crate::kafka::held::Held;
 use crate::kafka::log_place::LogPlace;
 use crate::kafka::{ClientError, KafkaOptions};
@@ -64,27 +64,27 @@ fn list(gone: &BTreeMap<(Arc<str>, i32), (i64, i64)>) -> Vec<Gone> {
     gone.iter().map(one).collect()
 }
 
-/// What Kafka no longer holds of the records that were bound after `place`, and later than `after_ms`.
-/// Between bindings, `between` is called.
+/// What Kafka no longer holds of the records that were bound after `place`, later than `after_ms`, and through the
+/// binding of number `last`. Between bindings, `between` is called.
 ///
 /// # Errors
 /// Kafka refuses, or the log is damaged.
 pub fn survey<E: From<RebuildError>>(
     kafka: &KafkaOptions,
-    log: &mut BindingLog,
+    last: u64,
     place: LogPlace,
     after_ms: Millis,
-    mut between: impl FnMut(&mut BindingLog) -> Result<(), E>,
+    mut between: impl FnMut() -> Result<(), E>,
 ) -> Result<Cut, E> {
-    let mut bindings = log.replay(place).map_err(RebuildError::from)?;
+    let mut bindings = Replay::open(kafka, place).map_err(RebuildError::from)?;
     let mut starts: BTreeMap<(Arc<str>, i32), i64> = BTreeMap::new();
     let mut cut = Cut::default();
-    while let Some(binding) = bindings.next(log).map_err(RebuildError::from)? {
+    while let Some(binding) = bindings.next_through(last).map_err(RebuildError::from)? {
         for range in binding.ranges.iter().filter(|_| binding.t_ms > after_ms) {
             let start = start(kafka, &mut starts, range).map_err(RebuildError::from)?;
             cut.add(kafka.topics.keeps(&range.topic), &binding, range, start);
         }
-        between(log)?;
+        between()?;
     }
     Ok(cut)
 }

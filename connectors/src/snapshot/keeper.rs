@@ -47,6 +47,12 @@ impl KeptTick {
         KeptTick { facts, keys: adapted.keys.iter().map(used).collect(), published: None }
     }
 
+    /// Takes in what the next tick adds, before either is published.
+    pub fn append(&mut self, mut next: KeptTick) {
+        self.facts.append(next.facts);
+        self.keys.append(&mut next.keys);
+    }
+
     /// What was published of it, after what was published before it and is not kept yet.
     pub fn publish(&mut self, binding: &Binding, records: Vec<OutRecord>) {
         let before = self.published.take().map(|(_, before)| before);

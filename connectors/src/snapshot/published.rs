@@ -53,6 +53,11 @@ impl Published {
         Content::append(self, other);
     }
 
+    /// Drops the rows through `t_ms`.
+    pub fn forget_through(&mut self, t_ms: Millis) {
+        self.0.retain(|one| one.t_ms > t_ms);
+    }
+
     /// All rows.
     pub fn rows(&self) -> &[PublishedOne] {
         &self.0

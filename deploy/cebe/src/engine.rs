@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cebe_connectors::adapter::Adapter;
-use cebe_connectors::binding::{Binding, logic_version};
+use cebe_connectors::binding::{Binding, Range, logic_version};
 use cebe_connectors::fault;
 use cebe_connectors::history::HistoryReader;
 use cebe_connectors::kafka::binding_log::{BindingLog, BindingLogError, BindingLogOptions};
@@ -26,11 +26,14 @@ use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
 use tokio::sync::watch;
 
+mod beside;
 mod budget;
+mod meanwhile;
 mod replay;
 mod undo;
 
 use budget::{Budget, Published};
+use meanwhile::{LISTEN, meanwhile};
 use undo::{Agreeing, Undone};
 
 use crate::command::now_ms;
@@ -150,12 +153,12 @@ impl Engine {
         clerk.tell(&self.adapter);
         self.history.follow(&self.adapter);
         while !stop.load(Ordering::Relaxed) {
-            clerk.serve(&self.adapter, &mut self.dataflow)?;
             budget.loaded(loader.borrow().complete_through_ms, now_ms());
             self.source.allow_backfill(budget.records(now_ms()));
-            self.source.fill(if clerk.is_busy() { Duration::ZERO } else { self.wait() })?;
+            self.fill(clerk)?;
             while let Some(left) = tick_min.checked_sub(last.elapsed()) {
-                std::thread::sleep(left);
+                std::thread::sleep(left.min(LISTEN));
+                clerk.serve(&self.adapter, &mut self.dataflow)?;
                 self.source.fill(Duration::ZERO)?;
             }
             self.log.poll()?;
@@ -166,7 +169,7 @@ impl Engine {
                 continue;
             }
             last = Instant::now();
-            let binding = match self.log.bind(ranges) {
+            let binding = match self.bind(ranges, clerk)? {
                 Err(BindingLogError::Clock(error)) => {
                     tracing::error!(%error, "waiting");
                     std::thread::sleep(CLOCK_PATIENCE);
@@ -176,10 +179,11 @@ impl Engine {
             };
             fault::point("after_bind");
             let (tick, mut kept) = self.tick(&binding, true)?;
-            self.publish(&tick)?;
+            self.publish(&tick, Some(clerk))?;
             kept.publish(&binding, tick.records);
             self.adapter.commit()?;
             clerk.bound(&binding);
+            self.agreeing.committed(&binding);
             self.keeping.keep(kept, self.log.place(), &self.adapter);
             let published = Published {
                 t_ms: binding.t_ms,
@@ -209,9 +213,9 @@ impl Engine {
     fn tick(&mut self, binding: &Binding, report: bool) -> anyhow::Result<(Numbered, KeptTick)> {
         let Computed { mut rows, moments, mut kept, undone } = self.compute(binding, report)?;
         kept.facts.memberships = Membership::of(&moments);
-        if let Some(Undone { said, last_ms }) = undone {
+        if let Some(Undone { mut said, last_ms }) = undone {
             let at = (binding, Cause::Backfill);
-            rows.append(&mut self.differences(&said, last_ms, at, &mut kept)?);
+            rows.append(&mut self.differences(&mut said, last_ms, at, &mut kept)?);
         }
         Ok((self.number(binding, rows, moments)?, kept))
     }
@@ -220,15 +224,17 @@ impl Engine {
     /// through `last_ms`, for the given reason.
     fn differences(
         &mut self,
-        said: &Succession,
+        said: &mut Succession,
         last_ms: Millis,
         (binding, cause): (&Binding, Cause),
         kept: &mut KeptTick,
     ) -> anyhow::Result<Vec<Row>> {
         let (kafka, (store, outputs)) = (self.config.kafka_options(), &self.outputs);
-        let at = (binding.t_ms, cause);
-        let Differences { rows, memberships, published } =
-            said.differences(&kafka, (store, outputs.as_ref()), last_ms, at)?;
+        said.compare(&kafka, (store, outputs.as_ref()), last_ms)?;
+        let Differences { rows, memberships, mut published } =
+            said.differences(binding.t_ms, cause);
+        let outputs_ms = outputs.as_ref().and_then(Manifest::published).map_or(0, |at| at.t_ms);
+        published.forget_through(outputs_ms);
         self.dataflow.recall_members(&memberships);
         kept.facts.memberships = memberships;
         kept.published = Some((PublishedAt::new(binding.number, binding.t_ms), published));
@@ -271,10 +277,38 @@ impl Engine {
         read.any(|topic| topic == topics.control || topic == topics.history)
     }
 
+    /// Waits for records, for inquiries and for wake-ups.
+    fn fill(&mut self, clerk: &mut Clerk) -> anyhow::Result<()> {
+        let until = Instant::now() + self.wait();
+        loop {
+            clerk.serve(&self.adapter, &mut self.dataflow)?;
+            let left = until.saturating_duration_since(Instant::now());
+            let wait = if clerk.is_busy() { Duration::ZERO } else { left.min(LISTEN) };
+            self.source.fill(wait)?;
+            if left.is_zero() || clerk.is_busy() || self.source.has_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn bind(
+        &mut self,
+        ranges: Vec<Range>,
+        clerk: &mut Clerk,
+    ) -> anyhow::Result<Result<Binding, BindingLogError>> {
+        let Engine { log, adapter, dataflow, .. } = self;
+        meanwhile(|| log.bind(ranges), || clerk.serve(adapter, dataflow))
+    }
+
     /// That something waits is known before the tick is out: whoever sees the tick can look there.
-    fn publish(&mut self, tick: &Numbered) -> anyhow::Result<()> {
+    fn publish(&mut self, tick: &Numbered, mut clerk: Option<&mut Clerk>) -> anyhow::Result<()> {
         self.history.announce(self.adapter.unannounced())?;
-        Ok(self.publisher.publish(tick, &mut self.log)?)
+        let Engine { publisher, log, adapter, dataflow, .. } = self;
+        let serve = || match &mut clerk {
+            Some(clerk) => clerk.serve(adapter, dataflow),
+            None => Ok(()),
+        };
+        Ok(meanwhile(|| publisher.publish(tick, log), serve)??)
     }
 
     fn wait(&self) -> Duration {

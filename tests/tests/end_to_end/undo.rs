@@ -134,6 +134,7 @@ pub fn a_backfill_is_undone(system: &System) -> anyhow::Result<()> {
     engine.kill()?;
     let engine = system.engine()?;
     ensure!(undo.wait()?.success(), "undoing failed: {}", engine.log_tail());
+    ensure!(engine.log().contains("is_beside=true"), "live events waited: {}", engine.log_tail());
 
     eventually("the tables know", || {
         let undone = format!("cebe.backfills WHERE job = '{id}' AND undone_at IS NOT NULL");

@@ -123,8 +123,16 @@ impl Source {
     pub fn fill(&mut self, timeout: Duration) -> Result<(), SourceError> {
         self.assign_found()?;
         self.backfill.fill(Duration::ZERO)?;
-        let waits = self.backfill_records > 0 && self.backfill.buffered().records > 0;
-        self.live.fill(if waits { Duration::ZERO } else { timeout })
+        self.live.fill(if self.may_backfill() { Duration::ZERO } else { timeout })
+    }
+
+    /// Whether something waits that may be offered.
+    pub fn has_some(&self) -> bool {
+        self.live.buffered().records > 0 || self.may_backfill()
+    }
+
+    fn may_backfill(&self) -> bool {
+        self.backfill_records > 0 && self.backfill.buffered().records > 0
     }
 
     /// What waits in memory, backfills included.

@@ -41,7 +41,7 @@ impl Engine {
                 match progress {
                     Some(progress) => compare(&progress, &tick.progress)?,
                     None if was_published => {}
-                    None => self.publish(&tick)?,
+                    None => self.publish(&tick, None)?,
                 }
                 kept.publish(&binding, tick.records);
             }

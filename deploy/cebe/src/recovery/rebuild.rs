@@ -40,7 +40,8 @@ pub(super) fn is_cut(
     place: &LogPlace,
     stop: &AtomicBool,
 ) -> anyhow::Result<bool> {
-    let cut = survey(kafka, log, place.clone(), 0, |log| turn(log, stop))?;
+    let head = log.chain().head().number;
+    let cut = survey(kafka, head, place.clone(), 0, || turn(log, stop))?;
     Ok(cut.is_any())
 }
 
@@ -54,7 +55,8 @@ impl Snapshots {
         log: &mut BindingLog,
         stop: &AtomicBool,
     ) -> anyhow::Result<Option<Manifest>> {
-        let cut = survey(kafka, log, LogPlace::default(), 0, |log| turn(log, stop))?;
+        let head = log.chain().head().number;
+        let cut = survey(kafka, head, LogPlace::default(), 0, || turn(log, stop))?;
         if !cut.is_any() {
             return Ok(None);
         }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use cebe_connectors::adapter::Adapter;
 use cebe_connectors::kafka::KafkaOptions;
-use cebe_connectors::kafka::binding_log::BindingLog;
 use cebe_connectors::kafka::log_place::LogPlace;
 use cebe_connectors::rebuild::survey;
 use cebe_connectors::snapshot::{Manifest, Manifests, Origin};
@@ -25,49 +24,41 @@ pub struct Begun {
     pub place: LogPlace,
     /// Everything that follows from it.
     pub succession: Succession,
-    manifests: Vec<Manifest>,
-}
-
-impl Begun {
-    /// What the keeper goes on from; it is told by `outputs` what was published.
-    pub fn origin<'b>(&'b self, outputs: Option<&'b Manifest>) -> Origin<'b> {
-        Origin { states: &self.manifests, outputs, is_first: outputs.is_none() }
-    }
 }
 
 impl Snapshots {
-    /// Whether there is a state without `jobs` from which Kafka reaches on.
+    /// Whether there is a state without `jobs` from which Kafka reaches on through the binding of number `last`.
     pub fn has_any_without(
         &self,
         kafka: &KafkaOptions,
-        log: &mut BindingLog,
+        last: u64,
         jobs: &BTreeSet<Arc<str>>,
     ) -> anyhow::Result<bool> {
         for at in 0..=self.without(jobs).len() {
             let places = self.without(jobs);
             let place = places.get(at).map(|manifest| manifest.place.clone());
-            if reaches_on(kafka, log, &place.unwrap_or_default())? {
+            if reaches_on(kafka, last, &place.unwrap_or_default())? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The newest state without `jobs` that is whole and from which Kafka reaches on; at last the one before the
-    /// first binding.
+    /// The newest state without `jobs` that is whole and from which Kafka reaches on through the binding of number
+    /// `last`; in the end the one before the first binding.
     ///
     /// # Errors
     /// There is none.
     pub fn begin_without(
         &self,
         kafka: &KafkaOptions,
-        log: &mut BindingLog,
+        last: u64,
         judge: &Judge,
         workers: usize,
         jobs: &BTreeSet<Arc<str>>,
     ) -> anyhow::Result<Begun> {
         for manifest in self.without(jobs) {
-            if !reaches_on(kafka, log, &manifest.place)? {
+            if !reaches_on(kafka, last, &manifest.place)? {
                 continue;
             }
             let mut succession = Succession::after(manifest.logic_version, manifest.t_ms);
@@ -75,10 +66,8 @@ impl Snapshots {
             let told = Some(&mut succession);
             match restore_facts(&self.store, manifest, known, told, || Ok(())) {
                 Ok((adapter, dataflow, _)) => {
-                    let is_older = |of: &&Manifest| of.binding <= manifest.binding;
-                    let manifests = self.manifests.states.iter().filter(is_older).cloned();
-                    let (place, manifests) = (manifest.place.clone(), manifests.collect());
-                    return Ok(Begun { adapter, dataflow, place, succession, manifests });
+                    let place = manifest.place.clone();
+                    return Ok(Begun { adapter, dataflow, place, succession });
                 }
                 Err(error) if is_elsewhere(&error) => return Err(error),
                 Err(error) => {
@@ -87,7 +76,7 @@ impl Snapshots {
                 }
             }
         }
-        if !reaches_on(kafka, log, &LogPlace::default())? {
+        if !reaches_on(kafka, last, &LogPlace::default())? {
             let jobs: Vec<&str> = jobs.iter().map(|job| &**job).collect();
             bail!(
                 "{} cannot be undone: no snapshot from before can be used, and kafka does not reach back",
@@ -100,8 +89,22 @@ impl Snapshots {
             dataflow: Dataflow::start(workers)?,
             place: LogPlace::default(),
             succession: Succession::after(self.logic_version, 0),
-            manifests: Vec::new(),
         })
+    }
+
+    /// What a keeper goes on from that begins with the state after `binding`.
+    ///
+    /// # Errors
+    /// It is there no more.
+    pub fn origin_at(&self, binding: u64) -> anyhow::Result<Origin<'_>> {
+        let states = &self.manifests.states;
+        let at = match binding {
+            0 => states.len(),
+            _ => (states.iter().position(|manifest| manifest.binding == binding))
+                .with_context(|| format!("the snapshot of binding {binding} is gone"))?,
+        };
+        let outputs = self.outputs();
+        Ok(Origin { states: &states[at..], outputs, is_first: outputs.is_none() })
     }
 
     /// Looks at none that is from `binding` on.
@@ -116,12 +119,8 @@ impl Snapshots {
     }
 }
 
-/// Whether Kafka has all records that were bound after `place`.
-fn reaches_on(
-    kafka: &KafkaOptions,
-    log: &mut BindingLog,
-    place: &LogPlace,
-) -> anyhow::Result<bool> {
-    let cut = survey(kafka, log, place.clone(), 0, |_| Ok::<(), anyhow::Error>(()));
+/// Whether Kafka has all records that were bound after `place`, through the binding of number `last`.
+fn reaches_on(kafka: &KafkaOptions, last: u64, place: &LogPlace) -> anyhow::Result<bool> {
+    let cut = survey(kafka, last, place.clone(), 0, || Ok::<(), anyhow::Error>(()));
     Ok(!cut.map_err(|error| anyhow!(error))?.is_any())
 }

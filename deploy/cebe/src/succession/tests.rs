@@ -168,9 +168,8 @@ impl Successor {
         for one in self.published.rows().iter().filter(|one| one.t_ms > after_ms) {
             published.push(one.clone());
         }
-        let differences = succession
-            .compare(store, Some(&self.outputs), published, (binding.t_ms, Cause::Definition))
-            .unwrap();
+        succession.compare_all(store, Some(&self.outputs), published, binding.t_ms).unwrap();
+        let differences = succession.differences(binding.t_ms, Cause::Definition);
         dataflow.recall_members(&differences.memberships);
         adapted.rows.extend(differences.rows);
         number(binding, adapted.rows, Vec::new(), adapter.token_keys()).unwrap().records

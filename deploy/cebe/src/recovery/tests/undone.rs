@@ -181,6 +181,8 @@ struct Undoer {
     past: Vec<(Binding, Vec<Record>)>,
     published: Vec<OutRecord>,
     workers: usize,
+    /// The state is made beside, and compared with what this snapshot tells, counted from the newest.
+    beside: Option<usize>,
 }
 
 impl Undoer {
@@ -226,15 +228,25 @@ impl Undoer {
         self.run.adapter.leave_out(jobs.iter().cloned());
         self.run.dataflow = dataflow;
         let from = states.first().map_or(0, |manifest| manifest.binding as usize);
-        for (binding, records) in &self.past.clone()[from..] {
-            keeper.keep(self.again(binding, records, &mut said).1);
+        let told_ms =
+            |by: Option<&Manifest>| by.and_then(Manifest::published).map_or(0, |at| at.t_ms);
+        // Made beside, it is compared on the way, with what an older snapshot tells.
+        let told_by = self.beside.map_or(outputs, |older| manifests.get(older));
+        let (mut past, mut compared_ms) = (KeptTick::default(), None);
+        for (n, (binding, records)) in self.past.clone().iter().enumerate().skip(from) {
+            past.append(self.again(binding, records, &mut said).1);
+            if self.beside.is_some() && n % 2 == 0 && binding.t_ms >= told_ms(told_by) {
+                let after_ms = compared_ms.unwrap_or(told_ms(told_by));
+                self.compare(&mut said, told_by, (after_ms, binding.t_ms));
+                compared_ms = Some(binding.t_ms);
+            }
         }
+        keeper.keep(past);
         let (mut rows, mut kept) = self.again(binding, records, &mut said);
-        let after_ms = outputs.and_then(Manifest::published).map_or(0, |at| at.t_ms);
-        let later = self.published.iter().filter(|record| record.t_ms > after_ms);
-        let later = Published::of(later.cloned().collect());
-        let at = (binding.t_ms, Cause::Backfill);
-        let differences = said.compare(&self.store, outputs, later, at).unwrap();
+        let through_ms = self.past.last().map_or(0, |(binding, _)| binding.t_ms);
+        self.compare(&mut said, told_by, (compared_ms.unwrap_or(told_ms(told_by)), through_ms));
+        let mut differences = said.differences(binding.t_ms, Cause::Backfill);
+        differences.published.forget_through(told_ms(outputs));
         self.run.dataflow.recall_members(&differences.memberships);
         kept.facts.memberships = differences.memberships;
         let published_at = PublishedAt::new(binding.number, binding.t_ms);
@@ -244,6 +256,21 @@ impl Undoer {
         self.keeper = Some(keeper);
         let numbered = number(binding, rows, Vec::new(), self.run.adapter.token_keys()).unwrap();
         (numbered, kept)
+    }
+
+    fn compare(
+        &self,
+        said: &mut Succession,
+        told_by: Option<&Manifest>,
+        (after_ms, through_ms): (Millis, Millis),
+    ) {
+        let published = self.published.iter();
+        let later = published.filter(|one| after_ms < one.t_ms && one.t_ms <= through_ms);
+        let later = Published::of(later.cloned().collect());
+        match said.has_compared() {
+            false => said.compare_all(&self.store, told_by, later, through_ms).unwrap(),
+            true => said.compare_later(later, through_ms).unwrap(),
+        }
     }
 
     fn again(
@@ -262,7 +289,7 @@ impl Undoer {
     }
 }
 
-fn check(turns: &[Turn], workers: usize) -> Result<(), TestCaseError> {
+fn check(turns: &[Turn], workers: usize, beside: Option<usize>) -> Result<(), TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::directory(&dir.path().join("snapshots")).unwrap();
     let origin = Origin { is_first: true, ..Origin::default() };
@@ -270,7 +297,7 @@ fn check(turns: &[Turn], workers: usize) -> Result<(), TestCaseError> {
     let adapter = before_all(MemoryKeyIndex::default());
     let run = Run { adapter, dataflow: Dataflow::start(1).unwrap() };
     let (past, published) = (Vec::new(), Vec::new());
-    let mut undoer = Undoer { store, keeper: Some(keeper), run, past, published, workers };
+    let mut undoer = Undoer { store, keeper: Some(keeper), run, past, published, workers, beside };
     let (mut bindings, mut t_ms, mut offsets) = (Log::new(), T, [0; 8]);
     let (mut reader, mut told, mut log, mut ended) =
         (Reader::default(), Told::default(), Vec::new(), BTreeSet::new());
@@ -316,7 +343,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_undone_never_was(turns in turns(), workers in 1usize..4) {
-        check(&turns, workers)?;
+    fn what_is_undone_never_was(
+        turns in turns(),
+        workers in 1usize..4,
+        beside in proptest::option::weighted(0.7, 0usize..4),
+    ) {
+        check(&turns, workers, beside)?;
     }
 }
