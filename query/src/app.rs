@@ -19,6 +19,7 @@ use crate::document::Document;
 use crate::feed::Follow;
 use crate::health::Health;
 use crate::last::{self, LastAnswers};
+use crate::page::Loaded;
 use crate::principal::KeyRing;
 use crate::problem::Problem;
 use crate::push::Door;
@@ -45,6 +46,7 @@ pub struct AppState {
     definer: Option<Definer>,
     feeds: Option<Arc<dyn Follow>>,
     pub(crate) subscribers: Arc<Semaphore>,
+    pub(crate) loaded: Arc<Loaded>,
     replica: Replica,
 }
 
@@ -68,6 +70,7 @@ impl AppState {
             definer: None,
             feeds: None,
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+            loaded: Arc::default(),
             replica: Replica::default(),
         }
     }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cebe_schemas::time::{Millis, format_rfc3339, parse_rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::app::AppState;
@@ -16,7 +17,7 @@ use crate::sql;
 /// Rows on a page, unless asked for more or fewer.
 const LIMIT: u32 = 1_000;
 const LIMIT_MAX: u32 = 10_000;
-/// How long a time that is over is waited for until it is loaded, and how often it is looked.
+/// How long a time that is over is waited for until it is loaded, and how often ClickHouse is asked how far it is.
 const LOADING_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -120,16 +121,28 @@ fn read(cursor: &str) -> Option<Cursor> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
 }
 
-/// The time that everything is loaded through.
+/// How far everything is loaded, and when that was asked. It only grows: what is true for a moment ago is true.
+pub(crate) type Loaded = Mutex<Option<(Instant, Millis)>>;
+
+/// The time that everything is loaded through. All who ask within a moment are told the same.
 ///
 /// # Errors
 /// 503: nothing is, or ClickHouse does not answer.
 pub(crate) async fn through(state: &AppState) -> Result<Millis, Problem> {
+    let mut loaded = state.loaded.lock().await;
+    if let Some((asked, through_ms)) = *loaded
+        && asked.elapsed() < LOOK
+    {
+        return Ok(through_ms);
+    }
+    let asked = Instant::now();
     let row = sql::one(state, THROUGH, |query| query).await?;
     let through = row["through"].as_str().and_then(parse_rfc3339);
-    through.filter(|_| row["views"] != 0).ok_or_else(|| {
+    let through_ms = through.filter(|_| row["views"] != 0).ok_or_else(|| {
         Problem::unavailable("nothing is loaded yet: come again in a moment").retry_after(1)
-    })
+    })?;
+    *loaded = Some((asked, through_ms));
+    Ok(through_ms)
 }
 
 #[cfg(test)]

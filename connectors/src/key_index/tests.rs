@@ -251,6 +251,32 @@ fn it_is_filled_from_where_it_is_whole() {
 }
 
 #[test]
+fn an_adapter_beside_claims_what_was_claimed_and_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = disk(&dir, 0);
+    assert_eq!(claim(&mut index, 1, 5, 0), Claim::First);
+    assert_eq!(claim(&mut index, 1, 6, 10), Claim::Duplicate { of: 5 });
+    index.commit(7).unwrap();
+    let mut beside = index.beside();
+    assert_eq!(claim(&mut beside, 1, 5, 0), Claim::First, "its own record's");
+    assert_eq!(claim(&mut beside, 1, 6, 10), Claim::Duplicate { of: 5 });
+    assert_eq!(claim(&mut beside, 2, 6, 10), Claim::First, "what stands for it");
+    assert_eq!(claim(&mut index, 1, 8, 99), Claim::Duplicate { of: 5 });
+    beside.commit(7).unwrap();
+    index.commit(9).unwrap();
+    drop(beside);
+    assert_eq!(
+        claim(&mut index, 2, 9, 20),
+        Claim::Duplicate { of: 6 },
+        "once it goes on as that one"
+    );
+    drop(index);
+    let mut index = disk(&dir, 0);
+    assert_eq!(index.next_ordinal(), 9, "up to where all keys are there is said by one of them");
+    assert_eq!(claim(&mut index, 1, 9, 100), Claim::First);
+}
+
+#[test]
 fn a_sweep_goes_round_in_slices() {
     let dir = tempfile::tempdir().unwrap();
     let mut index = disk(&dir, 0);

@@ -183,7 +183,7 @@ impl Engine {
             kept.publish(&binding, tick.records);
             self.adapter.commit()?;
             clerk.bound(&binding);
-            self.agreeing.committed(&binding);
+            self.agreeing.committed(&binding, &kept);
             self.keeping.keep(kept, self.log.place(), &self.adapter);
             let published = Published {
                 t_ms: binding.t_ms,

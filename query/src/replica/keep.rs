@@ -66,7 +66,12 @@ pub async fn keep(replica: Replica, clickhouse: Client, feeds: Arc<dyn Follow>, 
             );
             return;
         }
-        tracing::warn!(reason = %failed, "the copy of the customers begins again");
+        match failed {
+            Failed::ClickHouse(_) => {
+                tracing::info!(reason = %failed, "the copy of the customers waits for clickhouse");
+            }
+            _ => tracing::warn!(reason = %failed, "the copy of the customers begins again"),
+        }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -127,7 +132,6 @@ async fn read(
 }
 
 fn within(bytes: usize, bytes_max: usize) -> Result<(), Failed> {
-    metrics::gauge!("cebe_replica_bytes").set(bytes as f64);
     if bytes > bytes_max { Err(Failed::TooLarge(bytes_max)) } else { Ok(()) }
 }
 

@@ -51,6 +51,8 @@ impl Replica {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         rows.into_iter().for_each(|row| state.held.take_in(row));
         state.through_ms = through_ms;
+        metrics::gauge!("cebe_replica_complete_through_ms").set(through_ms.unwrap_or(0) as f64);
+        metrics::gauge!("cebe_replica_bytes").set(state.held.bytes() as f64);
         state.held.bytes()
     }
 

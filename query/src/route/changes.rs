@@ -94,7 +94,7 @@ pub(crate) async fn get(
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let id = header.or(parameters.last_event_id.clone()).filter(|id| !id.trim().is_empty());
     let place = id.map(|id| id.parse::<Place>()).transpose();
-    let place = place.map_err(|error| Problem::parameter(&format!("last-event-id {error}")))?;
+    let place = place.map_err(|error| Problem::parameter(format!("last-event-id {error}")))?;
     let filter = filter(parameters, &who)?;
     let feeds = state.feeds()?.clone();
     let seat = state.subscribers.clone().try_acquire_owned().map_err(|_| {
@@ -129,7 +129,7 @@ fn filter(parameters: Parameters, who: &Principal) -> Result<Filter, Problem> {
     };
     if !names.is_empty() && views.len() < names.len() {
         let known: Vec<&str> = VIEWS.iter().map(|view| view.name()).collect();
-        return Err(Problem::parameter(&format!(
+        return Err(Problem::parameter(format!(
             "view has a name that is none of {}",
             known.join(", ")
         )));

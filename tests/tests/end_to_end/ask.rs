@@ -113,5 +113,27 @@ pub fn customers_are_found_by_what_they_hold(system: &System) -> anyhow::Result<
     let other = "/v1/customers?account_id=others&phone=081255500001";
     let (status, answer) = call(&engine, "GET", other, &Value::Null)?;
     ensure!(status == 404, "accounts are apart: {status} {answer}");
+    is_as_in_clickhouse(&engine)?;
+    engine.stop()?;
+    let engine = system.engine()?;
+    is_as_in_clickhouse(&engine)?;
     engine.stop()
+}
+
+/// What is told from memory is what the tables say as of the same time.
+fn is_as_in_clickhouse(engine: &Engine) -> anyhow::Result<()> {
+    eventually("customers are held in memory", || {
+        let (_, metrics) = engine.get("/metrics")?;
+        let through = "cebe_replica_complete_through_ms ";
+        let mut through = metrics.lines().filter_map(|line| line.strip_prefix(through));
+        Ok(through.any(|ms| ms != "0").then_some(()))
+    })?;
+    for id in ["7", "20"] {
+        let path = format!("/v1/customers/{id}?account_id=found");
+        let (_, held) = call(engine, "GET", &path, &Value::Null)?;
+        let through = held["complete_through"].as_str().unwrap_or_default();
+        let (_, loaded) = call(engine, "GET", &format!("{path}&as_of={through}"), &Value::Null)?;
+        ensure!(held == loaded, "{held} in memory, {loaded} in clickhouse");
+    }
+    Ok(())
 }

@@ -1,11 +1,11 @@
 //! A state in which some backfills were never read, made on a thread of its own while live events flow.
 //!
-//! It follows what the engine has published, a step behind, and the comparison with that too. So when the engine comes to
-//! the binding that undoes them, what is left to do is little, whatever was read since.
+//! It follows the engine a step behind, and so does the comparison with what is published. So when the engine comes to the
+//! binding that undoes them, what is left to do is little, whatever was read since.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,13 @@ use cebe_connectors::kafka::KafkaOptions;
 use cebe_connectors::kafka::binding_log::Replay;
 use cebe_connectors::kafka::source::{Source, SourceOptions};
 use cebe_connectors::key_index::disk::DiskKeyIndex;
-use cebe_connectors::snapshot::KeptTick;
+use cebe_connectors::snapshot::{KeptTick, Published};
 use cebe_dataflow::Dataflow;
 use cebe_schemas::time::Millis;
 use cebe_schemas::verdict::Judge;
 
 use crate::config::Config;
-use crate::recovery::{Begun, Snapshots};
+use crate::recovery::{Begun, Snapshots, Stopped};
 use crate::succession::Succession;
 
 /// So long does the thread rest after a tick, as a part of what that took: live events come first.
@@ -31,8 +31,6 @@ const REST: f64 = 0.5;
 const CLOSE_MS: Millis = 2_000;
 /// How often it looks for more to do.
 const LOOK: Duration = Duration::from_millis(20);
-/// What was published is compared this often, once it is close.
-const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How often it says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -49,13 +47,21 @@ pub struct Beside {
 /// How far it is to go.
 #[derive(Default)]
 struct Goal {
-    /// The last binding that is published, and its T.
-    committed: Mutex<(u64, Millis)>,
+    committed: Mutex<Committed>,
     /// Behind this binding it ends.
     last: AtomicU64,
     /// Up to where what was published is compared.
     compared_ms: AtomicI64,
     stop: AtomicBool,
+}
+
+/// Where the engine is.
+#[derive(Clone, Default)]
+struct Committed {
+    /// The last binding that is published, and its T.
+    end: (u64, Millis),
+    /// What was published since somebody listens, and was not heard yet.
+    heard: Option<Published>,
 }
 
 /// The state.
@@ -84,13 +90,9 @@ impl Beside {
     ///
     /// # Errors
     /// The thread does not start.
-    pub fn begin(
-        making: Making,
-        jobs: Jobs,
-        (number, t_ms): (u64, Millis),
-    ) -> std::io::Result<Beside> {
+    pub fn begin(making: Making, jobs: Jobs, end: (u64, Millis)) -> std::io::Result<Beside> {
         let goal = Arc::new(Goal::default());
-        goal.committed(number, t_ms);
+        goal.committed().end = end;
         let (its_jobs, its_goal) = (jobs.clone(), goal.clone());
         let thread = std::thread::Builder::new()
             .name("cebe-beside".into())
@@ -103,15 +105,19 @@ impl Beside {
         &self.jobs
     }
 
-    /// A binding is published.
-    pub fn committed(&self, binding: &Binding) {
-        self.goal.committed(binding.number, binding.t_ms);
+    /// A binding is published, of which that is kept.
+    pub fn committed(&self, binding: &Binding, kept: &KeptTick) {
+        let mut committed = self.goal.committed();
+        committed.end = (binding.number, binding.t_ms);
+        if let (Some(heard), Some((_, published))) = (&mut committed.heard, &kept.published) {
+            heard.append(published.clone());
+        }
     }
 
     /// Whether little is left to do.
     pub fn is_close(&self) -> bool {
         let compared_ms = self.goal.compared_ms.load(Ordering::Acquire);
-        compared_ms > 0 && self.goal.end().1 - compared_ms < CLOSE_MS
+        compared_ms > 0 && self.goal.committed().end.1 - compared_ms < CLOSE_MS
     }
 
     /// Whether it can be made no more.
@@ -124,7 +130,8 @@ impl Beside {
     /// # Errors
     /// Why it could not be made.
     pub fn finish(mut self) -> anyhow::Result<Made> {
-        self.goal.last.store(self.goal.end().0, Ordering::Release);
+        let (end, _) = self.goal.committed().end;
+        self.goal.last.store(end, Ordering::Release);
         let made = self.thread.take().map(JoinHandle::join);
         let made = made.context("it has no thread")?.map_err(|_| anyhow!("its thread panicked"))?;
         made?.context("it was given up")
@@ -140,12 +147,15 @@ impl Drop for Beside {
 }
 
 impl Goal {
-    fn committed(&self, number: u64, t_ms: Millis) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = (number, t_ms);
+    fn committed(&self) -> MutexGuard<'_, Committed> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self) -> (u64, Millis) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where the engine is, and what it has published since this was asked; at first, nothing.
+    fn hear(&self) -> Committed {
+        let mut committed = self.committed();
+        let heard = committed.heard.replace(Published::default());
+        Committed { end: committed.end, heard }
     }
 
     fn is_last(&self, number: u64) -> bool {
@@ -166,54 +176,54 @@ fn make(making: Making, jobs: &Jobs, goal: &Goal) -> anyhow::Result<Option<Made>
     let begin = Instant::now();
     let kafka = making.config.kafka_options();
     let snapshots = Snapshots::find(&making.config, &kafka, making.logic_version)?;
-    let (mut made, mut bindings) = begun(making, &kafka, &snapshots, jobs, goal.end().0)?;
-    let mut source = Source::open(&kafka, SourceOptions::default())?;
-    let outputs = (&snapshots.store, snapshots.outputs());
-    let (mut compared, mut told) = (None::<Instant>, Instant::now());
-    loop {
-        let (end, end_ms) = goal.end();
-        while let Some(binding) = bindings.next_through(end)? {
-            if goal.is_over() {
-                return Ok(None);
-            }
-            let took = made.take_in(&binding, &mut source)?;
-            if !goal.is_waited_for() {
-                std::thread::sleep(took.mul_f64(REST));
-            }
-            if told.elapsed() > SAY_EVERY {
-                let (binding, records) = (binding.number, made.records);
-                tracing::info!(
-                    ?jobs,
-                    binding,
-                    of = end,
-                    records,
-                    "working through the log without them"
-                );
-                told = Instant::now();
-            }
-        }
-        let is_last = goal.is_last(end);
-        if is_last || compared.is_none_or(|at| at.elapsed() > COMPARE_EVERY) {
-            made.said.compare(&kafka, outputs, end_ms)?;
-            if compared.is_none() {
-                let took_ms = begin.elapsed().as_millis() as u64;
-                tracing::info!(
-                    ?jobs,
-                    records = made.records,
-                    took_ms,
-                    "a state without them is made"
-                );
-            }
-            goal.compared_ms.store(end_ms, Ordering::Release);
-            compared = Some(Instant::now());
-        }
-        if is_last {
+    let (end, _) = goal.committed().end;
+    let (mut made, bindings) = begun(making, &kafka, &snapshots, jobs, (end, goal))?;
+    let source = Source::open(&kafka, SourceOptions::default())?;
+    let mut way = Way { bindings, source, goal, told: Instant::now() };
+    way.work_through(&mut made, end)?;
+    let Committed { end: (end, end_ms), .. } = goal.hear();
+    way.work_through(&mut made, end)?;
+    made.said.compare(&kafka, (&snapshots.store, snapshots.outputs()), end_ms)?;
+    let (records, took_ms) = (made.records, begin.elapsed().as_millis() as u64);
+    tracing::info!(?jobs, records, took_ms, "a state without them is made");
+    while !goal.is_over() {
+        let Committed { end: (end, end_ms), heard } = goal.hear();
+        way.work_through(&mut made, end)?;
+        made.said.compare_later(heard.unwrap_or_default(), end_ms)?;
+        goal.compared_ms.store(end_ms, Ordering::Release);
+        if goal.is_last(end) {
             return Ok(Some(made));
         }
-        if goal.is_over() {
-            return Ok(None);
+        std::thread::sleep(if goal.is_waited_for() { Duration::ZERO } else { LOOK });
+    }
+    Ok(None)
+}
+
+/// What is worked through.
+struct Way<'g> {
+    bindings: Replay,
+    source: Source,
+    goal: &'g Goal,
+    told: Instant,
+}
+
+impl Way<'_> {
+    /// Takes in all bindings through `end`, unless it is told to stop.
+    fn work_through(&mut self, made: &mut Made, end: u64) -> anyhow::Result<()> {
+        while !self.goal.is_over()
+            && let Some(binding) = self.bindings.next_through(end)?
+        {
+            let took = made.take_in(&binding, &mut self.source)?;
+            if !self.goal.is_waited_for() {
+                std::thread::sleep(took.mul_f64(REST));
+            }
+            if self.told.elapsed() > SAY_EVERY {
+                let (binding, records) = (binding.number, made.records);
+                tracing::info!(binding, of = end, records, "working through the log without a job");
+                self.told = Instant::now();
+            }
         }
-        std::thread::sleep(LOOK);
+        Ok(())
     }
 }
 
@@ -223,12 +233,13 @@ fn begun(
     kafka: &KafkaOptions,
     snapshots: &Snapshots,
     jobs: &Jobs,
-    last: u64,
+    (end, goal): (u64, &Goal),
 ) -> anyhow::Result<(Made, Replay)> {
     let Making { config, judge, keys, .. } = making;
     let workers = config.engine.workers as usize;
+    let go_on = || if goal.is_over() { Err(Stopped.into()) } else { Ok(()) };
     let Begun { adapter, dataflow, place, succession } =
-        snapshots.begin_without(kafka, last, &judge, workers, jobs)?;
+        snapshots.begin_without(kafka, end, &judge, workers, jobs, go_on)?;
     let mut adapter = adapter.with_keys(keys);
     adapter.leave_out(jobs.iter().cloned());
     let made = Made {

@@ -41,9 +41,9 @@ pub(super) struct Agreeing {
 }
 
 impl Agreeing {
-    /// A binding is published.
-    pub(super) fn committed(&self, binding: &Binding) {
-        self.beside.iter().for_each(|beside| beside.committed(binding));
+    /// A binding is published, of which that is kept.
+    pub(super) fn committed(&self, binding: &Binding, kept: &KeptTick) {
+        self.beside.iter().for_each(|beside| beside.committed(binding, kept));
     }
 
     /// The state that is being made without `jobs`; any other is given up.
@@ -183,7 +183,8 @@ impl Engine {
         let (kafka, judge) = (self.config.kafka_options(), self.adapter.judge().clone());
         let snapshots = self.keep_from(binding)?;
         let workers = self.config.engine.workers as usize;
-        let begun = snapshots.begin_without(&kafka, binding.number, &judge, workers, jobs)?;
+        let begun =
+            snapshots.begin_without(&kafka, binding.number, &judge, workers, jobs, || Ok(()))?;
         let Begun { adapter, dataflow, place, succession } = begun;
         self.keep_again(&snapshots, place.chain.head().number)?;
         self.adapter.go_on_as(adapter);

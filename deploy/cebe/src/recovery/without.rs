@@ -13,7 +13,7 @@ use cebe_dataflow::Dataflow;
 use cebe_schemas::control::ControlState;
 use cebe_schemas::verdict::Judge;
 
-use super::{Snapshots, is_elsewhere, restore_facts};
+use super::{Snapshots, Stopped, is_elsewhere, restore_facts};
 use crate::succession::Succession;
 
 /// A state that was begun with.
@@ -48,7 +48,7 @@ impl Snapshots {
     /// `last`; in the end the one before the first binding.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none; or those of `between`, which is called between the pieces of a state.
     pub fn begin_without(
         &self,
         kafka: &KafkaOptions,
@@ -56,6 +56,7 @@ impl Snapshots {
         judge: &Judge,
         workers: usize,
         jobs: &BTreeSet<Arc<str>>,
+        mut between: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Begun> {
         for manifest in self.without(jobs) {
             if !reaches_on(kafka, last, &manifest.place)? {
@@ -64,12 +65,12 @@ impl Snapshots {
             let mut succession = Succession::after(manifest.logic_version, manifest.t_ms);
             let known = (workers, &kafka.topics, judge);
             let told = Some(&mut succession);
-            match restore_facts(&self.store, manifest, known, told, || Ok(())) {
+            match restore_facts(&self.store, manifest, known, told, &mut between) {
                 Ok((adapter, dataflow, _)) => {
                     let place = manifest.place.clone();
                     return Ok(Begun { adapter, dataflow, place, succession });
                 }
-                Err(error) if is_elsewhere(&error) => return Err(error),
+                Err(error) if is_elsewhere(&error) || error.is::<Stopped>() => return Err(error),
                 Err(error) => {
                     let (binding, error) = (manifest.binding, format!("{error:#}"));
                     tracing::warn!(binding, error, "a snapshot is left out: it cannot be used");
