@@ -148,6 +148,7 @@ pub fn app(state: AppState) -> Router {
         .routes(routes!(push::validate).layer(large))
         .routes(routes!(receipt::get))
         .routes(routes!(mixpanel::track, mixpanel::track_by_address).layer(large))
+        .routes(routes!(mixpanel::engage, mixpanel::engage_by_address).layer(large))
         .routes(routes!(mixpanel::import, mixpanel::import_by_address).layer(large))
         .routes(routes!(customer::find).layer(answers.clone()))
         .routes(routes!(customer::get).layer(answers.clone()))

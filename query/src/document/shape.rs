@@ -102,6 +102,42 @@ pub(crate) enum MixpanelEvents {
 #[schema(min_items = 1, max_items = 2000)]
 pub(crate) struct MixpanelBatch(Vec<MixpanelEvent>);
 
+/// What is known of somebody, as Mixpanel's clients send it. Operations other than `$set` and `$unset` are refused.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"$token": "acc-17", "$distinct_id": "1048576", "$time": 1_795_408_260,
+    "$set": {"$email": "budi@example.id", "tier": "gold"}}))]
+pub(crate) struct MixpanelProfile {
+    /// The customer.
+    #[serde(rename = "$distinct_id")]
+    #[schema(min_length = 1, max_length = 64)]
+    distinct_id: String,
+    /// As of events.
+    #[serde(rename = "$token")]
+    token: Option<String>,
+    /// When it was known: seconds or milliseconds since 1970.
+    #[serde(rename = "$time")]
+    time: Option<i64>,
+    /// Attributes.
+    #[serde(rename = "$set")]
+    set: Option<BTreeMap<String, Value>>,
+    /// Names of attributes that are cleared.
+    #[serde(rename = "$unset")]
+    unset: Option<Vec<String>>,
+}
+
+/// Profiles of Mixpanel's.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum MixpanelProfiles {
+    Batch(MixpanelProfileBatch),
+    One(MixpanelProfile),
+}
+
+/// A batch.
+#[derive(Serialize, ToSchema)]
+#[schema(min_items = 1, max_items = 2000)]
+pub(crate) struct MixpanelProfileBatch(Vec<MixpanelProfile>);
+
 /// What `/import` answers: a form, or `data` in the address, as `/track`.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]

@@ -35,7 +35,20 @@ const PLACEHOLDERS: [&str; 12] = [
     "",
 ];
 
-/// The properties that say something of the envelope, and which of its fields.
+/// The properties of an event that are about the envelope.
+const ABOUT: [&str; 9] = [
+    "source_module",
+    "schema_version",
+    "time",
+    "$insert_id",
+    "token",
+    "account_id",
+    "team_id",
+    "distinct_id",
+    "$user_id",
+];
+
+/// Which of its fields some of them are.
 const SPECIAL: [(&str, &str); 5] = [
     ("account_id", "/account_id"),
     ("distinct_id", "/qontak_customer_id"),
@@ -54,57 +67,148 @@ pub(crate) fn data(text: &str) -> Vec<u8> {
     BASE64.decode(packed).unwrap_or_else(|_| text.as_bytes().to_vec())
 }
 
-/// The token by which an event says whose it is.
-pub(crate) fn token(event: &[u8]) -> Option<String> {
-    let event: Value = serde_json::from_slice(event).ok()?;
-    event["properties"]["token"].as_str().map(str::to_owned)
+/// What a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something that happened: `/track`, `/import`.
+    Event,
+    /// What is known of somebody: `/engage`.
+    Profile,
 }
 
-/// An event of Mixpanel's as an envelope of `who`. Whatever is no such event stays as it is.
-pub(crate) fn envelope(
-    event: Vec<u8>,
-    who: &Principal,
-    catalogue: &Catalogue,
-    now_ms: Millis,
-) -> Vec<u8> {
-    let Ok(Value::Object(outer)) = serde_json::from_slice(&event) else { return event };
-    let mut properties = match outer.get("properties") {
-        Some(Value::Object(properties)) => properties.clone(),
-        _ => Map::new(),
-    };
-    let mut envelope = Map::new();
-    let name = outer.get("event").cloned().unwrap_or_default();
-    let own = properties.remove("source_module");
-    let source = own.or_else(|| source_of(name.as_str()?, who, catalogue).map(Value::from));
-    let source = source.unwrap_or_default();
-    let version = properties.remove("schema_version").or_else(|| {
-        let newest = catalogue.versions(source.as_str()?, name.as_str()?)?.keys().next_back();
-        newest.map(|version| Value::from(*version))
-    });
-    let time = properties.remove("time");
-    envelope.insert("idempotency_key".into(), key(&mut properties, &event, time.is_some()));
-    envelope.insert("occurred_at".into(), time.map_or(Value::from(now_ms), occurred_at));
-    envelope.insert("event_name".into(), name);
-    envelope.insert("source_module".into(), source);
-    envelope.insert("schema_version".into(), version.unwrap_or(Value::from(1)));
-    let token = properties.remove("token");
-    let account = properties.remove("account_id");
-    let account = account.or_else(|| who.account_id.as_deref().map(Value::from));
-    // Where there are keys, a token is a secret, and stays here.
-    let account = account.or(token.filter(|_| who.is_anybody()));
-    envelope.insert("account_id".into(), account.unwrap_or_default());
-    let team = properties.remove("team_id");
-    envelope.insert(
-        "team_id".into(),
-        team.or_else(|| who.team_id.as_deref().map(Value::from)).unwrap_or_default(),
-    );
-    identify(&mut properties, &mut envelope);
-    envelope.insert("properties".into(), Value::Object(properties));
-    Value::Object(envelope).to_string().into_bytes()
+/// The event that says what is known of a customer.
+const UPDATED: &str = "customer.updated";
+/// What Mixpanel calls some attributes, which are personal here.
+const ATTRIBUTES: [(&str, &str); 3] = [("$name", "name"), ("$email", "email"), ("$phone", "phone")];
+
+impl Kind {
+    /// Where the token stands by which an event says whose it is.
+    pub(crate) fn token(self, event: &[u8]) -> Option<String> {
+        let event: Value = serde_json::from_slice(event).ok()?;
+        let token = match self {
+            Kind::Event => &event["properties"]["token"],
+            Kind::Profile => &event["$token"],
+        };
+        token.as_str().map(str::to_owned)
+    }
+
+    /// What was sent as an envelope of `who`. Whatever is none of its kind stays as it is.
+    pub(crate) fn envelope(
+        self,
+        event: Vec<u8>,
+        who: &Principal,
+        catalogue: &Catalogue,
+        now_ms: Millis,
+    ) -> Vec<u8> {
+        let Ok(Value::Object(outer)) = serde_json::from_slice(&event) else { return event };
+        let sent = match self {
+            Kind::Event => Sent::event(outer),
+            Kind::Profile => Sent::profile(outer),
+        };
+        sent.envelope(&event, who, catalogue, now_ms).to_string().into_bytes()
+    }
+
+    /// What is wrong, in the words of what was sent.
+    pub(crate) fn translated(self, failure: Failure) -> Failure {
+        match self {
+            Kind::Event => translated(failure),
+            Kind::Profile => translated_of_profile(failure),
+        }
+    }
+}
+
+/// What was sent: what it says of the envelope, and the properties of the event.
+struct Sent {
+    name: Value,
+    about: Map<String, Value>,
+    properties: Map<String, Value>,
+}
+
+impl Sent {
+    /// An event has both in its properties.
+    fn event(mut outer: Map<String, Value>) -> Sent {
+        let mut properties = match outer.remove("properties") {
+            Some(Value::Object(properties)) => properties,
+            _ => Map::new(),
+        };
+        let mut about = Map::new();
+        for name in ABOUT {
+            about.extend(properties.remove(name).map(|value| (name.to_owned(), value)));
+        }
+        about.extend(properties.get("$device_id").map(|id| ("$device_id".to_owned(), id.clone())));
+        Sent { name: outer.remove("event").unwrap_or_default(), about, properties }
+    }
+
+    /// `$set` and `$unset` of a profile are attributes of a customer. Any other operation is an event that is not known.
+    fn profile(mut outer: Map<String, Value>) -> Sent {
+        let mut properties = Map::new();
+        if let Some(Value::Object(set)) = outer.remove("$set") {
+            properties.extend(set.into_iter().map(|(name, value)| (attribute(name), value)));
+        }
+        if let Some(Value::Array(unset)) = outer.remove("$unset") {
+            let names = unset.iter().filter_map(Value::as_str);
+            properties.extend(names.map(|name| (attribute(name.to_owned()), Value::Null)));
+        }
+        let mut about = Map::new();
+        for (of_profile, name) in [
+            ("$token", "token"),
+            ("$distinct_id", "distinct_id"),
+            ("$time", "time"),
+            ("$insert_id", "$insert_id"),
+            ("$user_id", "$user_id"),
+            ("$device_id", "$device_id"),
+        ] {
+            about.extend(outer.remove(of_profile).map(|value| (name.to_owned(), value)));
+        }
+        let name = if properties.is_empty() { "$engage" } else { UPDATED };
+        Sent { name: name.into(), about, properties }
+    }
+
+    fn envelope(
+        self,
+        event: &[u8],
+        who: &Principal,
+        catalogue: &Catalogue,
+        now_ms: Millis,
+    ) -> Value {
+        let Sent { name, mut about, properties } = self;
+        let mut envelope = Map::new();
+        let own = about.remove("source_module");
+        let source = own.or_else(|| source_of(name.as_str()?, who, catalogue).map(Value::from));
+        let source = source.unwrap_or_default();
+        let version = about.remove("schema_version").or_else(|| {
+            let newest = catalogue.versions(source.as_str()?, name.as_str()?)?.keys().next_back();
+            newest.map(|version| Value::from(*version))
+        });
+        let time = about.remove("time");
+        envelope.insert("idempotency_key".into(), key(&mut about, event, time.is_some()));
+        envelope.insert("occurred_at".into(), time.map_or(Value::from(now_ms), occurred_at));
+        envelope.insert("event_name".into(), name);
+        envelope.insert("source_module".into(), source);
+        envelope.insert("schema_version".into(), version.unwrap_or(Value::from(1)));
+        let token = about.remove("token");
+        let account = about.remove("account_id");
+        let account = account.or_else(|| who.account_id.as_deref().map(Value::from));
+        // Where there are keys, a token is a secret, and stays here.
+        let account = account.or(token.filter(|_| who.is_anybody()));
+        envelope.insert("account_id".into(), account.unwrap_or_default());
+        let team = about.remove("team_id");
+        let team = team.or_else(|| who.team_id.as_deref().map(Value::from));
+        envelope.insert("team_id".into(), team.unwrap_or_default());
+        identify(&mut about, &mut envelope);
+        envelope.insert("properties".into(), Value::Object(properties));
+        Value::Object(envelope)
+    }
+}
+
+/// The name of an attribute.
+fn attribute(name: String) -> String {
+    let known = ATTRIBUTES.iter().find(|(theirs, _)| *theirs == name);
+    known.map_or(name, |(_, ours)| (*ours).to_owned())
 }
 
 /// What is wrong, in the words of the event as it was sent.
-pub(crate) fn translated(failure: Failure) -> Failure {
+fn translated(failure: Failure) -> Failure {
     let special = SPECIAL.iter().find(|(_, field)| failure.pointer == *field);
     let pointer = match special {
         Some((property, _)) => format!("/properties/{property}"),
@@ -115,6 +219,26 @@ pub(crate) fn translated(failure: Failure) -> Failure {
     let message = match failure.reason {
         // The source was only guessed.
         "unknown_event" => "is no event of the catalogue".into(),
+        _ => failure.message,
+    };
+    Failure { pointer, message, ..failure }
+}
+
+/// The same of a profile.
+fn translated_of_profile(failure: Failure) -> Failure {
+    let of_attribute = failure.pointer.strip_prefix("/properties/").map(|name| {
+        let known = ATTRIBUTES.iter().find(|(_, ours)| *ours == name);
+        format!("/$set/{}", known.map_or(name, |(theirs, _)| theirs))
+    });
+    let pointer = match (of_attribute, failure.reason, &*failure.pointer) {
+        (Some(pointer), ..) => pointer,
+        (None, "missing_identity", _) | (None, _, "/qontak_customer_id") => "/$distinct_id".into(),
+        (None, _, "/occurred_at") => "/$time".into(),
+        (None, "unknown_event", _) => String::new(),
+        (None, ..) => failure.pointer,
+    };
+    let message = match failure.reason {
+        "unknown_event" => "sets no attribute: only $set and $unset are kept".into(),
         _ => failure.message,
     };
     Failure { pointer, message, ..failure }
@@ -131,8 +255,8 @@ fn source_of<'c>(name: &str, who: &Principal, catalogue: &'c Catalogue) -> Optio
 }
 
 /// `$insert_id`. Without it the same event at the same time counts once; one without a time always counts.
-fn key(properties: &mut Map<String, Value>, event: &[u8], has_time: bool) -> Value {
-    match properties.remove("$insert_id") {
+fn key(about: &mut Map<String, Value>, event: &[u8], has_time: bool) -> Value {
+    match about.remove("$insert_id") {
         Some(Value::Number(number)) => number.to_string().into(),
         Some(key) if !key.is_null() => key,
         _ if has_time => blake3::hash(event).to_hex().as_str().into(),
@@ -152,10 +276,10 @@ fn occurred_at(time: Value) -> Value {
 }
 
 /// `$user_id`, else `distinct_id`, is the customer; a device alone is an identifier.
-fn identify(properties: &mut Map<String, Value>, envelope: &mut Map<String, Value>) {
-    let distinct = text(properties.remove("distinct_id"));
-    let user = text(properties.remove("$user_id"));
-    let device = text(properties.get("$device_id").cloned());
+fn identify(about: &mut Map<String, Value>, envelope: &mut Map<String, Value>) {
+    let distinct = text(about.remove("distinct_id"));
+    let user = text(about.remove("$user_id"));
+    let device = text(about.remove("$device_id"));
     let of_device = distinct.as_ref().and_then(|id| id.as_str()?.strip_prefix("$device:"));
     let device = of_device.map(Value::from).or(device);
     let customer = match (user, of_device) {
@@ -204,7 +328,8 @@ mod tests {
         );
         let who = KeyRing::parse(&text).unwrap().find(Some("k.s")).unwrap();
         let catalogue = Catalogue::shipped().unwrap();
-        let bytes = envelope(event.to_string().into(), &who, &catalogue, NOW_MS);
+        let kind = if event.get("$token").is_some() { Kind::Profile } else { Kind::Event };
+        let bytes = kind.envelope(event.to_string().into(), &who, &catalogue, NOW_MS);
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -224,9 +349,33 @@ mod tests {
         assert!(!mapped(&sent, "").to_string().contains("k.s"), "a secret stays here");
         let anybody = KeyRing::default().find(None).unwrap();
         let catalogue = Catalogue::shipped().unwrap();
-        let open = envelope(sent.to_string().into(), &anybody, &catalogue, NOW_MS);
+        let open = Kind::Event.envelope(sent.to_string().into(), &anybody, &catalogue, NOW_MS);
         let open: Value = serde_json::from_slice(&open).unwrap();
         assert_eq!(open["account_id"], "k.s", "a token is an account where there are no keys");
+    }
+
+    #[test]
+    fn a_profile_is_what_is_known_of_a_customer() {
+        let profile = json!({"$token": "k.s", "$distinct_id": 7, "$time": 1_790_000_000, "$ip": 0,
+            "$set": {"$email": "a@b.id", "tier": "gold", "time": "noon"}, "$unset": ["$phone"]});
+        let expected = json!({"event_name": "customer.updated", "source_module": "cdp",
+            "schema_version": 1, "account_id": "a", "team_id": null, "qontak_customer_id": "7",
+            "occurred_at": 1_790_000_000_000_i64,
+            "properties": {"email": "a@b.id", "tier": "gold", "time": "noon", "phone": null}});
+        let mut sent = mapped(&profile, "account_id = \"a\"");
+        let key = sent.as_object_mut().unwrap().remove("idempotency_key").unwrap();
+        assert_eq!(sent, expected);
+        assert_eq!(key, mapped(&profile, "")["idempotency_key"], "sent again, it counts once");
+        assert_eq!(Kind::Profile.token(profile.to_string().as_bytes()).as_deref(), Some("k.s"));
+        let added = json!({"$token": "k.s", "$distinct_id": "7", "$add": {"n": 1}});
+        assert_eq!(mapped(&added, "")["event_name"], "$engage");
+        let told = |pointer: &str, reason: &'static str| {
+            let failure = Failure { pointer: pointer.into(), reason, ..Failure::default() };
+            Kind::Profile.translated(failure).pointer
+        };
+        assert_eq!(told("/properties/email", "schema_violation"), "/$set/$email");
+        assert_eq!(told("", "missing_identity"), "/$distinct_id");
+        assert_eq!(told("/event_name", "unknown_event"), "");
     }
 
     #[test]
@@ -285,9 +434,9 @@ mod tests {
             assert_eq!(data(&text), json, "{text}");
         }
         assert_eq!(data("?"), b"?");
-        assert_eq!(token(json), None);
+        assert_eq!(Kind::Event.token(json), None);
         assert_eq!(
-            token(event(json!({"token": "t"})).to_string().as_bytes()).as_deref(),
+            Kind::Event.token(event(json!({"token": "t"})).to_string().as_bytes()).as_deref(),
             Some("t")
         );
     }
@@ -304,7 +453,7 @@ mod tests {
             told("/properties/broadcast_id", "schema_violation"),
             "/properties/broadcast_id"
         );
-        let odd = envelope(
+        let odd = Kind::Event.envelope(
             b"7".to_vec(),
             &KeyRing::default().find(None).unwrap(),
             &Catalogue::shipped().unwrap(),

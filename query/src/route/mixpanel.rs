@@ -1,4 +1,4 @@
-//! `/track` and `/import` as Mixpanel has them: its clients work with only the host changed.
+//! `/track`, `/import` and `/engage` as Mixpanel has them: its clients work with only the host changed.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,13 @@ use utoipa::IntoParams;
 
 use crate::app::AppState;
 use crate::document::refusals::{Imported, Tracked};
-use crate::document::shape::{MixpanelEvents, MixpanelForm};
+use crate::document::shape::{MixpanelEvents, MixpanelForm, MixpanelProfiles};
 use crate::now_ms;
 use crate::principal::{Principal, Scope, credential};
 use crate::problem::Problem;
 use crate::push::body::PUSH_BYTES_MAX;
-use crate::push::{Taken, answer, body, mixpanel};
+use crate::push::mixpanel::{self, Kind};
+use crate::push::{Taken, answer, body};
 
 /// What is sent: an event may be in the address, in a form, or in a body of JSON.
 type Sent = (State<AppState>, RawQuery, HeaderMap, Result<Bytes, BytesRejection>);
@@ -47,7 +48,7 @@ pub(crate) struct Parameters {
     security((), ("key" = []), ("basic" = []), ("api_key" = [])),
 )]
 pub(crate) async fn track(sent: Sent) -> Response {
-    let (form, taken) = take(sent).await;
+    let (form, taken) = take(sent, Kind::Event).await;
     answer::of_track(taken.as_ref().map_err(Problem::clone), form.is_verbose)
 }
 
@@ -60,6 +61,34 @@ pub(crate) async fn track(sent: Sent) -> Response {
 )]
 pub(crate) async fn track_by_address(sent: Sent) -> Response {
     track(sent).await
+}
+
+/// Push profiles as Mixpanel's `/engage`.
+///
+/// `$set` and `$unset` are attributes of a customer. Answered as `/track` is.
+#[utoipa::path(
+    post, path = "/engage", tag = "mixpanel", operation_id = "engage",
+    params(Parameters),
+    request_body(content(
+        (MixpanelForm = "application/x-www-form-urlencoded"), (MixpanelProfiles = "application/json"),
+    )),
+    responses(Tracked),
+    security((), ("key" = []), ("basic" = []), ("api_key" = [])),
+)]
+pub(crate) async fn engage(sent: Sent) -> Response {
+    let (form, taken) = take(sent, Kind::Profile).await;
+    answer::of_track(taken.as_ref().map_err(Problem::clone), form.is_verbose)
+}
+
+/// Push profiles as Mixpanel's `/engage`, by address.
+#[utoipa::path(
+    get, path = "/engage", tag = "mixpanel", operation_id = "engage_by_address",
+    params(Parameters),
+    responses(Tracked),
+    security((), ("key" = []), ("basic" = []), ("api_key" = [])),
+)]
+pub(crate) async fn engage_by_address(sent: Sent) -> Response {
+    engage(sent).await
 }
 
 /// Push events as Mixpanel's `/import`.
@@ -76,7 +105,7 @@ pub(crate) async fn track_by_address(sent: Sent) -> Response {
     security((), ("key" = []), ("basic" = []), ("api_key" = [])),
 )]
 pub(crate) async fn import(sent: Sent) -> Response {
-    let (form, taken) = take(sent).await;
+    let (form, taken) = take(sent, Kind::Event).await;
     if form.data.is_some() {
         return answer::of_track(taken.as_ref().map_err(Problem::clone), form.is_verbose);
     }
@@ -100,10 +129,11 @@ pub(crate) async fn import_by_address(sent: Sent) -> Response {
 /// The parameters, and what became of the events.
 async fn take(
     (State(state), RawQuery(query), headers, body): Sent,
+    kind: Kind,
 ) -> (Form, Result<Taken, Problem>) {
     let mut form = Form::of(query.as_deref().unwrap_or_default().as_bytes());
     let taken = match form.read(&headers, body).await {
-        Ok(events) => put(&state, &headers, &form, events).await,
+        Ok(events) => put(&state, &headers, &form, (kind, events)).await,
         Err(problem) => Err(problem),
     };
     (form, taken)
@@ -113,28 +143,27 @@ async fn put(
     state: &AppState,
     headers: &HeaderMap,
     form: &Form,
-    events: Vec<Vec<u8>>,
+    (kind, events): (Kind, Vec<Vec<u8>>),
 ) -> Result<Taken, Problem> {
     let now_ms = now_ms();
     let mut given = credential(headers).or_else(|| form.api_key.clone());
     if given.is_none() {
-        given = one_token(&events)?;
+        given = one_token(kind, &events)?;
     }
     let who: Principal = state.keys.find(given.as_deref())?;
     who.needs(Scope::Push)?;
     let door = state.door()?;
     let catalogue = &door.judge().catalogue;
-    let envelope = |event| mixpanel::envelope(event, &who, catalogue, now_ms);
+    let envelope = |event| kind.envelope(event, &who, catalogue, now_ms);
     let events = events.into_iter().map(envelope).collect();
     let mut taken = door.take(events, &who, now_ms, false).await?;
-    taken.failures = taken.failures.into_iter().map(mixpanel::translated).collect();
+    taken.failures = taken.failures.into_iter().map(|failure| kind.translated(failure)).collect();
     Ok(taken)
 }
 
 /// The token of all events.
-fn one_token(events: &[Vec<u8>]) -> Result<Option<String>, Problem> {
-    let tokens: BTreeSet<String> =
-        events.iter().filter_map(|event| mixpanel::token(event)).collect();
+fn one_token(kind: Kind, events: &[Vec<u8>]) -> Result<Option<String>, Problem> {
+    let tokens: BTreeSet<String> = events.iter().filter_map(|event| kind.token(event)).collect();
     if tokens.len() > 1 {
         let detail = "the events have several tokens: send a batch for each";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "several_tokens", detail));

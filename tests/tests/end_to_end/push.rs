@@ -89,7 +89,7 @@ pub fn events_come_in_over_http(system: &System) -> anyhow::Result<()> {
     await_keys(system, &["h1", "h2", "h3"])?;
 
     mixpanel(&engine)?;
-    await_keys(system, &["h1", "h2", "h3", "m1", "m2", "m3", "m4"])?;
+    await_keys(system, &["h1", "h2", "h3", "m1", "m2", "m3", "m4", "m6"])?;
     let customers = system.rows(
         "SELECT DISTINCT qontak_customer_id FROM cebe.events \
          WHERE account_id = 'doors' AND startsWith(idempotency_key, 'm')",
@@ -118,7 +118,7 @@ fn is_taken(body: &str) -> bool {
     serde_json::from_str(body).is_ok_and(|body: Value| body == json!({"status": 1, "error": null}))
 }
 
-/// As its clients for Python and Node send events: `m1` to `m4`.
+/// As its clients for Python and Node send events: `m1` to `m4`, and a profile: `m6`.
 fn mixpanel(engine: &Engine) -> anyhow::Result<()> {
     let event = |key: &str| {
         json!({"event": "broadcast.sent", "properties": {
@@ -160,6 +160,17 @@ fn mixpanel(engine: &Engine) -> anyhow::Result<()> {
     let failed = &answer["failed_records"][0];
     let told = json!([failed["index"], failed["insert_id"], failed["field"]]);
     ensure!(told == json!([1, "m5", "/properties/distinct_id"]), "{body}");
+    let profile = |operation: &str, of: Value| {
+        let profile = json!({"$token": ACCOUNT, "$distinct_id": "1048576", "$time": now_ms() / 1_000,
+            "$insert_id": "m6", operation: of});
+        format!("data={profile}&verbose=1")
+    };
+    let set = profile("$set", json!({"$email": "budi@example.id", "tier": "gold"}));
+    let Answer { status, body, .. } = engine.request("POST", "/engage", &form, set.as_bytes())?;
+    ensure!(status == 200 && is_taken(&body), "{status} {body}");
+    let added = profile("$add", json!({"visits": 1}));
+    let Answer { body, .. } = engine.request("POST", "/engage", &form, added.as_bytes())?;
+    ensure!(!is_taken(&body) && body.contains("only $set and $unset"), "{body}");
     Ok(())
 }
 
