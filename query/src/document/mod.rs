@@ -12,6 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::problem::Body;
 use crate::push::answer::Verbose;
+use row::Change;
 use shape::ImportAnswer;
 
 /// What is not beside a route.
@@ -35,7 +36,7 @@ use shape::ImportAnswer;
         (name = "operate", description = "For those who run it. None of these needs a key."),
     ),
     servers((url = "/")),
-    components(schemas(Body, Verbose, ImportAnswer)),
+    components(schemas(Body, Change, Verbose, ImportAnswer)),
     security(("key" = []), ("basic" = [])),
     modifiers(&Schemes),
 )]

@@ -1,4 +1,4 @@
-//! Refusals that many routes share.
+//! Refusals and other answers that many routes share.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(crate) struct Unknown;
 /// An identifier of several persons.
 pub(crate) struct Ambiguous;
 
-/// Of what puts definitions in force.
+/// Of what puts definitions in force, and how it went.
 pub(crate) struct Defining;
 
 /// A receipt of long ago.
@@ -58,13 +58,26 @@ impl IntoResponses for Ambiguous {
 
 impl IntoResponses for Defining {
     fn responses() -> Responses {
-        problems(&[
+        let mut responses = problems(&[
             (400, "The path, a parameter or the definition is wrong; `detail` names the field"),
             (401, UNKNOWN_KEY),
             (403, "The key may not define, or does not see the account"),
             (413, "More than 1 MiB"),
             (503, "Kafka does not acknowledge it, or this process runs no engine: send it again"),
-        ])
+        ]);
+        let told = |(status, description): (u16, &str)| {
+            let content = Content::new(Some(Ref::from_schema_name("Change")));
+            let response = ResponseBuilder::new().description(description);
+            let response = response.content("application/json", content);
+            (status.to_string(), RefOr::T(response.build()))
+        };
+        let answers = [
+            (200, "It is in force"),
+            (202, "It will be, without your doing"),
+            (409, "Something else was put in force meanwhile"),
+        ];
+        responses.extend(answers.map(told));
+        responses
     }
 }
 

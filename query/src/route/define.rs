@@ -14,7 +14,7 @@ use super::{Path, checked, is_stale, parameters};
 use crate::app::AppState;
 use crate::define::document;
 use crate::document::refusals::{Asking, Defining, Unknown};
-use crate::document::row::{Change, Versions};
+use crate::document::row::Versions;
 use crate::limit::DEFINITIONS_BYTES_MAX;
 use crate::page;
 use crate::principal::{Principal, Scope};
@@ -57,12 +57,7 @@ type Body = Result<Bytes, BytesRejection>;
     params(Dry),
     request_body(content = Object, content_type = "application/json", description = "`{\"segments\": […], \"metrics\": […], \"remove_segments\": […], \"remove_metrics\": […], \"settings\": {…}, \"sources\": {…}}`. At most 1 MiB",
         example = json!({"segments": [{"segment_id": "warm", "account_id": "acc-17", "version": 1, "when": {"did": "broadcast.replied", "within": "30d"}}]})),
-    responses(
-        (status = 200, description = "It is in force", body = Change),
-        (status = 202, description = "It will be, without your doing", body = Change),
-        (status = 409, description = "Something else was put in force meanwhile", body = Change),
-        Defining,
-    ),
+    responses(Defining),
 )]
 pub(crate) async fn post(
     State(state): State<AppState>,
@@ -90,12 +85,7 @@ pub(crate) async fn post(
     ),
     request_body(content = Object, content_type = "application/json", description = "The definition; its id may be left out. At most 1 MiB",
         example = json!({"account_id": "acc-17", "version": 1, "title": "Replied lately", "when": {"did": "broadcast.replied", "within": "30d"}})),
-    responses(
-        (status = 200, description = "It is in force", body = Change),
-        (status = 202, description = "It will be, without your doing", body = Change),
-        (status = 409, description = "Something else was put in force meanwhile", body = Change),
-        Defining,
-    ),
+    responses(Defining),
 )]
 pub(crate) async fn put(
     State(state): State<AppState>,
@@ -128,12 +118,7 @@ pub(crate) async fn put(
         ("id" = String, Path, min_length = 1, max_length = 64, example = "warm", description = "Its id"),
         Parameters,
     ),
-    responses(
-        (status = 200, description = "It is in force", body = Change),
-        (status = 202, description = "It will be, without your doing", body = Change),
-        (status = 409, description = "Something else was put in force meanwhile", body = Change),
-        Defining,
-    ),
+    responses(Defining),
 )]
 pub(crate) async fn remove(
     State(state): State<AppState>,
@@ -213,12 +198,7 @@ pub(crate) async fn versions(
     patch, path = "/v1/settings", tag = "define", operation_id = "change_settings",
     request_body(content = Object, content_type = "application/json", description = "Settings, as `cebe settings show` names them",
         example = json!({"max_customers_per_identifier": 5})),
-    responses(
-        (status = 200, description = "It is in force", body = Change),
-        (status = 202, description = "It will be, without your doing", body = Change),
-        (status = 409, description = "Something else was put in force meanwhile", body = Change),
-        Defining,
-    ),
+    responses(Defining),
 )]
 pub(crate) async fn settings(
     State(state): State<AppState>,
@@ -238,12 +218,7 @@ pub(crate) async fn settings(
     params(("source_module" = String, Path, min_length = 1, example = "cdp", description = "The publisher")),
     request_body(content = Value, content_type = "application/json",
         description = "`\"on\"`, `\"off\"`, or `{\"accounts\": […]}`", example = json!("on")),
-    responses(
-        (status = 200, description = "It is in force", body = Change),
-        (status = 202, description = "It will be, without your doing", body = Change),
-        (status = 409, description = "Something else was put in force meanwhile", body = Change),
-        Defining,
-    ),
+    responses(Defining),
 )]
 pub(crate) async fn source(
     State(state): State<AppState>,
