@@ -1,5 +1,6 @@
 //! The API over a real ClickHouse: the one that `CEBE_CLICKHOUSE_URL` names, else one of its own.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -45,6 +46,7 @@ fn main() -> anyhow::Result<()> {
             a_person_is_shown_as_of_a_time,
             a_copy_says_what_the_tables_and_the_feeds_say,
             pages_are_of_one_time,
+            pages_of_a_segment_that_most_have_left,
             values_come_by_group_and_day,
             versions_say_who_and_when,
             accounts_are_apart,
@@ -267,6 +269,59 @@ async fn pages_are_of_one_time(client: Client) -> anyhow::Result<()> {
     ensure!(gone["members"].as_array().map(Vec::len) == Some(1), "10 has left: {gone}");
     check_problem(&client, &format!("{path}0001"), 400, "limit").await?;
     check_problem(&client, &format!("{path}&cursor=x"), 400, "cursor").await
+}
+
+/// Against what is told by going through all changes, at each time and with pages of several sizes.
+async fn pages_of_a_segment_that_most_have_left(client: Client) -> anyhow::Result<()> {
+    let mut random = fastrand::Rng::with_seed(8);
+    let mut changes: Vec<(String, Millis, bool)> = Vec::new();
+    for n in 0..400 {
+        let mut is_in = false;
+        for time in 1..=3 {
+            if random.u32(0..4) > 0 || is_in {
+                is_in = !is_in;
+                changes.push((format!("{n:03}"), time, is_in));
+            }
+        }
+    }
+    let row = |(id, time, is_in): &(String, Millis, bool)| {
+        let (change, deleted) = if *is_in { ("entered", 0) } else { ("exited", 1) };
+        format!(
+            "('a', 'left', '{id}', '{change}', 'event', 1, '2026-01-01 00:00:00.00{time}', 0, {deleted})"
+        )
+    };
+    let rows: Vec<String> = changes.iter().map(row).collect();
+    let insert = format!("INSERT INTO landing_segments VALUES {}", rows.join(","));
+    client.query_raw(&insert).execute().await?;
+    for (time, limit) in [(1, 7), (2, 1), (2, 50), (3, 7), (3, 400), (3, 401)] {
+        let mut expected = BTreeMap::new();
+        for (id, at, is_in) in changes.iter().filter(|(_, at, _)| *at <= time) {
+            if *is_in {
+                expected.insert(id, *at)
+            } else {
+                expected.remove(id)
+            };
+        }
+        let first = format!("&limit={limit}&as_of=2026-01-01T00:00:00.00{time}Z");
+        let (mut asked, mut found) = (first.clone(), Vec::new());
+        loop {
+            let page =
+                ask(&client, &format!("/v1/segments/left/members?account_id=a{asked}")).await?;
+            let members = page["members"].as_array().cloned().unwrap_or_default();
+            found.extend(
+                members.iter().map(|row| (row["customer_id"].clone(), row["entered_at"].clone())),
+            );
+            let Some(next) = page["next"].as_str() else { break };
+            ensure!(members.len() == limit, "a page that others follow is full: {page}");
+            asked = format!("&limit={limit}&cursor={next}");
+        }
+        let of = |(id, at): (&String, Millis)| {
+            (json!(id), json!(format!("2026-01-01T00:00:00.00{at}Z")))
+        };
+        let expected: Vec<_> = expected.into_iter().map(of).collect();
+        ensure!(found == expected, "{first}: {found:?} is not {expected:?}");
+    }
+    Ok(())
 }
 
 async fn values_come_by_group_and_day(client: Client) -> anyhow::Result<()> {

@@ -80,6 +80,8 @@ pub(crate) enum Kind {
 const UPDATED: &str = "customer.updated";
 /// What Mixpanel calls some attributes, which are personal here.
 const ATTRIBUTES: [(&str, &str); 3] = [("$name", "name"), ("$email", "email"), ("$phone", "phone")];
+/// Operations on a profile that depend on what it was before, or delete it.
+const OTHERS: [&str; 6] = ["$set_once", "$add", "$append", "$union", "$remove", "$delete"];
 
 impl Kind {
     /// Where the token stands by which an event says whose it is.
@@ -139,7 +141,8 @@ impl Sent {
         Sent { name: outer.remove("event").unwrap_or_default(), about, properties }
     }
 
-    /// `$set` and `$unset` of a profile are attributes of a customer. Any other operation is an event that is not known.
+    /// `$set` and `$unset` of a profile are attributes of a customer. With any other operation it is an event that is not
+    /// known.
     fn profile(mut outer: Map<String, Value>) -> Sent {
         let mut properties = Map::new();
         if let Some(Value::Object(set)) = outer.remove("$set") {
@@ -160,7 +163,8 @@ impl Sent {
         ] {
             about.extend(outer.remove(of_profile).map(|value| (name.to_owned(), value)));
         }
-        let name = if properties.is_empty() { "$engage" } else { UPDATED };
+        let is_kept = !properties.is_empty() && !outer.keys().any(|name| OTHERS.contains(&&**name));
+        let name = if is_kept { UPDATED } else { "$engage" };
         Sent { name: name.into(), about, properties }
     }
 
@@ -238,7 +242,7 @@ fn translated_of_profile(failure: Failure) -> Failure {
         (None, ..) => failure.pointer,
     };
     let message = match failure.reason {
-        "unknown_event" => "sets no attribute: only $set and $unset are kept".into(),
+        "unknown_event" => "is not taken: give $set or $unset, and no other operation".into(),
         _ => failure.message,
     };
     Failure { pointer, message, ..failure }
@@ -369,6 +373,9 @@ mod tests {
         assert_eq!(Kind::Profile.token(profile.to_string().as_bytes()).as_deref(), Some("k.s"));
         let added = json!({"$token": "k.s", "$distinct_id": "7", "$add": {"n": 1}});
         assert_eq!(mapped(&added, "")["event_name"], "$engage");
+        let both =
+            json!({"$token": "k.s", "$distinct_id": "7", "$set": {"n": 1}, "$add": {"n": 1}});
+        assert_eq!(mapped(&both, "")["event_name"], "$engage", "nothing is dropped in silence");
         let told = |pointer: &str, reason: &'static str| {
             let failure = Failure { pointer: pointer.into(), reason, ..Failure::default() };
             Kind::Profile.translated(failure).pointer

@@ -1,5 +1,7 @@
 //! `GET /v1/segments/{segment_id}/members`: who is in, page by page, as of one time.
 
+mod on_page;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -8,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Path, checked, is_stale, parameters};
 use crate::app::AppState;
 use crate::document::refusals::Asking;
 use crate::document::row::Member;
 use crate::page::{Asked, Page};
 use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
-use crate::sql;
+use crate::route::{Path, checked, is_stale, parameters};
+
+use on_page::on_page;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -33,19 +36,6 @@ pub(crate) struct Parameters {
     #[param(example = "eyJ0IjoxNzk1NzUzODYyNTAyLCJiIjoiMzAwMSJ9")]
     cursor: Option<String>,
 }
-
-// In the order of the table, so that a page reads no more than it needs.
-const SQL: &str = "
-SELECT customer_id, max(change.logical_time) AS entered_at,
-    argMax(change.definition_version, change.logical_time) AS definition_version
-FROM landing_segments AS change
-WHERE account_id = {account_id:String} AND segment_id = {segment_id:String}
-    AND customer_id > {behind:String}
-    AND change.logical_time <= fromUnixTimestamp64Milli({t:Int64}, 'UTC')
-GROUP BY account_id, segment_id, customer_id
-HAVING argMax(change.deleted, change.logical_time) = 0
-ORDER BY account_id, segment_id, customer_id LIMIT {limit:UInt32}
-SETTINGS optimize_aggregation_in_order = 1, max_threads = 1";
 
 /// A page of members.
 #[derive(Serialize, ToSchema)]
@@ -91,12 +81,7 @@ pub(crate) async fn members(
         checked(name, value)?;
     }
     let page = Page::of(&state, &Asked { as_of, limit, cursor }).await?;
-    let rows = sql::rows(&state, SQL, |query| {
-        let query = query.param("account_id", &*account_id).param("segment_id", &*segment_id);
-        let query = query.param("behind", &*page.behind).param("limit", page.limit);
-        query.param("t", page.as_of_ms)
-    })
-    .await?;
+    let rows = on_page(&page, &state, &account_id, &segment_id).await?;
     Ok(Json(Members {
         account_id,
         segment_id,
