@@ -34,9 +34,19 @@ pub struct System {
 impl System {
     /// Builds the binary if need be and starts the services.
     pub fn start() -> anyhow::Result<System> {
+        System::with(false)
+    }
+
+    /// As [`System::start`], with services that are measured.
+    pub fn measured() -> anyhow::Result<System> {
+        System::with(true)
+    }
+
+    fn with(is_long_lived: bool) -> anyhow::Result<System> {
         let binary = binary()?;
         let folder = tempfile::tempdir()?;
-        let services = Guard::up(Options::new(folder.path().join("services")))?;
+        let options = Options::new(folder.path().join("services"));
+        let services = Guard::up(Options { is_long_lived, ..options })?;
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &services.kafka_bootstrap)
             .set("enable.idempotence", "true")

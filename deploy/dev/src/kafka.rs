@@ -112,7 +112,7 @@ impl Server for Kafka {
         if !home.data().join("meta.properties").exists() {
             run(self.format().current_dir(home.dir()))?;
         }
-        let mut command = self.java();
+        let mut command = self.java(options.is_long_lived);
         command.args(["-Xms128m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"]);
         command.args(["-Dlog4j2.configurationFile=log4j2.properties"]);
         command.args(["kafka.Kafka", "server.properties"]);
@@ -137,16 +137,18 @@ fn detour(Detour { listens, advertised }: Detour) -> (String, String) {
 }
 
 impl Kafka {
-    fn java(&self) -> Command {
+    fn java(&self, is_thorough: bool) -> Command {
         let mut command = prerequisites::java();
-        // The thorough compiler costs a small machine more at the start than it gives back later.
-        command.arg("-XX:TieredStopAtLevel=1").arg("-cp").arg(self.jars.join("*"));
+        if !is_thorough {
+            command.arg("-XX:TieredStopAtLevel=1");
+        }
+        command.arg("-cp").arg(self.jars.join("*"));
         command
     }
 
     /// Prepares the data directory, once in its life.
     fn format(&self) -> Command {
-        let mut command = self.java();
+        let mut command = self.java(false);
         command.args(["-Xmx128m", "kafka.tools.StorageTool", "format"]);
         command.args(["--config", "server.properties", "--ignore-formatted"]);
         command.args(["--cluster-id", &cluster_id()]);

@@ -19,6 +19,9 @@ pub struct Options {
     pub progress: Progress,
     /// A further way into Kafka, which leads through a proxy.
     pub kafka_detour: Option<Detour>,
+    /// Whether they live for long and are measured: Kafka compiles itself thoroughly, which costs a small machine
+    /// more at the start than it gives back in a test.
+    pub is_long_lived: bool,
 }
 
 /// A Kafka client goes where the broker tells it to, so that a proxy before the bootstrap address
@@ -35,7 +38,13 @@ pub struct Detour {
 impl Options {
     /// A pair in a directory of its own, silent.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), cache: None, progress: Progress::silent(), kafka_detour: None }
+        Self {
+            dir: dir.into(),
+            cache: None,
+            progress: Progress::silent(),
+            kafka_detour: None,
+            is_long_lived: false,
+        }
     }
 
     /// The pair of this checkout: in `.dev` at the root of the workspace, found from the current

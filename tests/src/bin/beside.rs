@@ -51,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     let file = folder.path().join("history.jsonl");
     eprintln!("writing {} events", arguments.events);
     write_history(&file, arguments.events)?;
-    let system = System::start()?;
+    let system = System::measured()?;
     let mut engine = system.engine()?;
     for source in ["cdp", "broadcast", "ads"] {
         system.cebe_ok(&["source", "on", source])?;

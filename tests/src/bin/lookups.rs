@@ -68,7 +68,7 @@ fn phone(n: u64) -> String {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let system = System::start()?;
+    let system = System::measured()?;
     let mut engine = system.engine()?;
     for source in ["cdp", "broadcast", "ads"] {
         system.cebe_ok(&["source", "on", source])?;

@@ -43,7 +43,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let beside = Duration::from_secs(arguments.beside);
-    let system = System::start()?;
+    let system = System::measured()?;
     let mut engine = system.engine()?;
     for source in ["cdp", "broadcast", "ads"] {
         system.cebe_ok(&["source", "on", source])?;
