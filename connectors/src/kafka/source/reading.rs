@@ -50,6 +50,9 @@ impl Reading {
         limits: Limits,
     ) -> Result<Reading, SourceError> {
         let consumer = kafka.consumer(&[
+            // Records that come one by one are fetched together: each fetch looks at all partitions.
+            ("fetch.min.bytes", "65536"),
+            ("fetch.wait.max.ms", "20"),
             ("queued.min.messages", queue.messages),
             ("queued.max.messages.kbytes", queue.kbytes),
         ])?;
