@@ -22,6 +22,8 @@ use linger::Lingering;
 const CONNECTIONS_MAX: usize = 1_024;
 /// How long the head of a request may take to come whole; a connection without a request ends then, too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of an answer.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests under way may take to end once the server is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// After an accept that failed: it is mostly for want of file descriptors, which others have to give back.
@@ -36,12 +38,12 @@ pub async fn serve(
     app: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    serve_within(HEAD_TIMEOUT, listener, app, shutdown).await;
+    serve_within([HEAD_TIMEOUT, TAKE_TIMEOUT], listener, app, shutdown).await;
     Ok(())
 }
 
 async fn serve_within(
-    head_timeout: Duration,
+    [head_timeout, take_timeout]: [Duration; 2],
     listener: TcpListener,
     app: Router,
     shutdown: impl Future<Output = ()>,
@@ -58,7 +60,7 @@ async fn serve_within(
             () = &mut shutdown => break,
         };
         let service = TowerToHyperService::new(app.clone());
-        let io = TokioIo::new(Lingering::new(stream));
+        let io = TokioIo::new(Lingering::new(stream, take_timeout));
         let connection = open.watch(http.serve_connection(io, service));
         tokio::spawn(async move {
             let _seat = seat;
@@ -108,7 +110,11 @@ mod tests {
     use super::*;
 
     const HEAD: Duration = Duration::from_millis(300);
+    const TAKE: Duration = Duration::from_millis(400);
     const LONGER: Duration = Duration::from_millis(700);
+
+    /// More than the buffers of two sockets hold.
+    const LARGE: usize = 64 << 20;
 
     async fn start() -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let late = || async {
@@ -118,12 +124,14 @@ mod tests {
             });
             Body::from_stream(parts)
         };
-        let app =
-            Router::new().route("/echo", post(async |body: String| body)).route("/late", get(late));
+        let app = Router::new()
+            .route("/echo", post(async |body: String| body))
+            .route("/large", get(async || vec![b'x'; LARGE]))
+            .route("/late", get(late));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = serve_within(HEAD, listener, app, async {
+        let server = serve_within([HEAD, TAKE], listener, app, async {
             let _ = stopped.await;
         });
         (address, stop, tokio::spawn(server))
@@ -171,6 +179,27 @@ mod tests {
         let body = "x".repeat(20_000_000);
         let (text, _) = told(address, &[head, &body], Duration::ZERO);
         assert!(text.starts_with("HTTP/1.1 413"), "{text}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_takes_nothing_is_cut_off_and_whoever_is_slow_is_not() {
+        let (address, _stop, _) = start().await;
+        let read = |first: Duration, each: Duration| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let head = b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            stream.write_all(head).unwrap();
+            std::thread::sleep(first);
+            let (mut all, mut bytes) = (0, vec![0; LARGE / 16]);
+            loop {
+                std::thread::sleep(each);
+                match stream.read(&mut bytes) {
+                    Ok(read) if read > 0 => all += read,
+                    _ => return all,
+                }
+            }
+        };
+        assert!(read(TAKE * 4, Duration::ZERO) < LARGE, "it was cut off");
+        assert!(read(Duration::ZERO, TAKE / 40) > LARGE, "it came whole");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A socket that is closed only once its peer has read why.
+//! A socket that is closed only once its peer has read why, and that does not wait for ever for a peer that reads nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -17,11 +17,30 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(super) struct Lingering {
     stream: TcpStream,
     until: Option<Pin<Box<Sleep>>>,
+    /// How long the peer may take nothing of what waits for it.
+    patience: Duration,
+    /// When that is over.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Lingering {
-    pub(super) fn new(stream: TcpStream) -> Lingering {
-        Lingering { stream, until: None }
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Lingering {
+        Lingering { stream, until: None, patience, stalled: None }
+    }
+
+    fn in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -41,7 +60,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -49,7 +69,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -61,7 +82,7 @@ impl AsyncWrite for Lingering {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Lingering { stream, until } = &mut *self;
+        let Lingering { stream, until, .. } = &mut *self;
         if until.is_none() {
             ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
         }

@@ -6,6 +6,8 @@
 pub(crate) mod filter;
 pub(crate) mod place;
 pub(crate) mod session;
+#[cfg(test)]
+mod tests;
 
 /// Subscribers at one time: each has a Kafka client, and some megabytes.
 pub(crate) const SUBSCRIBERS_MAX: usize = 64;

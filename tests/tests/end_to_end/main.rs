@@ -19,7 +19,8 @@ mod survive;
 mod undo;
 mod ways;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cebe_tests::system::System;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -67,6 +68,9 @@ const CASES: [(&str, Case); 31] = [
     ),
 ];
 
+/// How many of the slowest cases are named at the end.
+const SAID: usize = 12;
+
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -82,13 +86,33 @@ fn main() {
     };
     let conclusion = libtest_mimic::run(&arguments, trials(move || system.clone()));
     // By now the last case has dropped its share of the system, which stopped the services.
+    say_slowest();
     conclusion.exit()
 }
 
 fn trials(system: impl Fn() -> Arc<System> + Clone + Send + 'static) -> Vec<Trial> {
     let trial = |(name, case): (&'static str, Case)| {
         let system = system.clone();
-        Trial::test(name, move || case(&system()).map_err(|e| Failed::from(format!("{e:#}"))))
+        Trial::test(name, move || {
+            let begin = Instant::now();
+            let result = case(&system()).map_err(|e| Failed::from(format!("{e:#}")));
+            took().push((begin.elapsed(), name));
+            result
+        })
     };
     CASES.into_iter().map(trial).collect()
+}
+
+/// How long each case took.
+fn took() -> MutexGuard<'static, Vec<(Duration, &'static str)>> {
+    static TOOK: Mutex<Vec<(Duration, &str)>> = Mutex::new(Vec::new());
+    TOOK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn say_slowest() {
+    let mut took = std::mem::take(&mut *took());
+    took.sort_unstable();
+    for (time, name) in took.iter().rev().take(SAID) {
+        eprintln!("{:>4} s  {name}", time.as_secs());
+    }
 }
