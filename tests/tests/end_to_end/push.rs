@@ -170,7 +170,7 @@ fn mixpanel(engine: &Engine) -> anyhow::Result<()> {
     ensure!(status == 200 && is_taken(&body), "{status} {body}");
     let added = profile("$add", json!({"visits": 1}));
     let Answer { body, .. } = engine.request("POST", "/engage", &form, added.as_bytes())?;
-    ensure!(!is_taken(&body) && body.contains("only $set and $unset"), "{body}");
+    ensure!(!is_taken(&body) && body.contains("no other operation"), "{body}");
     Ok(())
 }
 
