@@ -105,7 +105,7 @@ impl AppState {
         self.feeds.as_ref().ok_or_else(none)
     }
 
-    /// Keeps a copy of the customers in memory, of about `bytes_max`, so that they are answered from there; without,
+    /// Keeps a copy of customers and rates in memory, of about `bytes_max`, so that they are answered from there; without,
     /// ClickHouse is asked. Returns if it would be larger.
     pub async fn keep_replica(self, bytes_max: usize) {
         if let Some(feeds) = self.feeds {

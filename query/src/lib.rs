@@ -23,6 +23,8 @@ pub mod feed;
 pub mod health;
 mod last;
 mod limit;
+mod newest;
+pub mod origin;
 mod page;
 pub mod principal;
 mod problem;

@@ -24,7 +24,9 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(30);
 fn timeout_of(route: Option<&MatchedPath>) -> Duration {
     match route.map(MatchedPath::as_str) {
         Some("/v1/preview") => preview::PATIENCE + REQUEST_TIMEOUT,
-        Some("/v1/events" | "/v1/events:validate" | "/track" | "/import") => PUSH_TIMEOUT,
+        Some("/v1/events" | "/v1/events:validate" | "/track" | "/import" | "/engage") => {
+            PUSH_TIMEOUT
+        }
         _ => REQUEST_TIMEOUT,
     }
 }

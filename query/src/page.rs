@@ -1,5 +1,6 @@
 //! Pages of an answer that stays the same while it is read: each is of one logical time.
 
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -11,7 +12,9 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::app::AppState;
+use crate::newest::newest;
 use crate::problem::Problem;
+use crate::replica::Held;
 use crate::sql;
 
 /// Rows on a page, unless asked for more or fewer.
@@ -29,6 +32,43 @@ pub(crate) struct Asked {
     pub(crate) limit: Option<u32>,
     /// As the page before has it.
     pub(crate) cursor: Option<String>,
+}
+
+/// What that amounts to.
+pub(crate) struct Wanted {
+    as_of_ms: Option<Millis>,
+    behind: String,
+    limit: u32,
+}
+
+impl Asked {
+    /// # Errors
+    /// 400: names what is wrong.
+    pub(crate) fn read(&self) -> Result<Wanted, Problem> {
+        let limit = self.limit.unwrap_or(LIMIT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(Problem::parameter(format!("limit is {limit}: give 1 to {LIMIT_MAX}")));
+        }
+        let (as_of_ms, behind) = match (&self.cursor, &self.as_of) {
+            (Some(cursor), _) => {
+                let Cursor { t, b } = read(cursor).ok_or_else(|| {
+                    Problem::parameter("cursor is none: give it as the page before has it")
+                })?;
+                (Some(t), b)
+            }
+            (None, Some(text)) => (Some(time(text)?), String::new()),
+            (None, None) => (None, String::new()),
+        };
+        Ok(Wanted { as_of_ms, behind, limit })
+    }
+}
+
+impl Wanted {
+    /// The page; the first one is of the newest time that everything is known through.
+    pub(crate) fn page(&self, complete_through_ms: Millis) -> Page {
+        let as_of_ms = self.as_of_ms.unwrap_or(complete_through_ms);
+        Page { as_of_ms, behind: self.behind.clone(), limit: self.limit, complete_through_ms }
+    }
 }
 
 /// A page: of which time, behind which row, and how long.
@@ -50,28 +90,14 @@ struct Cursor {
 const THROUGH: &str = "SELECT count() AS views, min(complete_through) AS through FROM frontier";
 
 impl Page {
-    /// The page that is asked for; the first one is of the newest time that everything is loaded through.
-    ///
-    /// # Errors
-    /// 400: a parameter is wrong, or the time is not over yet; 503.
-    pub(crate) async fn of(state: &AppState, asked: &Asked) -> Result<Page, Problem> {
-        let limit = asked.limit.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Problem::parameter(format!("limit is {limit}: give 1 to {LIMIT_MAX}")));
-        }
-        let (wanted_ms, behind) = match (&asked.cursor, &asked.as_of) {
-            (Some(cursor), _) => {
-                let Cursor { t, b } = read(cursor).ok_or_else(|| {
-                    Problem::parameter("cursor is none: give it as the page before has it")
-                })?;
-                (Some(t), b)
-            }
-            (None, Some(text)) => (Some(time(text)?), String::new()),
-            (None, None) => (None, String::new()),
+    /// The keys that may be on it.
+    pub(crate) fn ahead(&self) -> (Bound<&str>, Bound<&str>) {
+        let behind = match &*self.behind {
+            // An empty key is behind nothing.
+            "" => Bound::Unbounded,
+            behind => Bound::Excluded(behind),
         };
-        let complete_through_ms = complete(state, wanted_ms).await?;
-        let as_of_ms = wanted_ms.unwrap_or(complete_through_ms);
-        Ok(Page { as_of_ms, behind, limit, complete_through_ms })
+        (behind, Bound::Unbounded)
     }
 
     /// The cursor of the page that follows, if there may be one: behind the last row of a full page.
@@ -80,6 +106,35 @@ impl Page {
         let cursor = Cursor { t: self.as_of_ms, b: last[key].as_str()?.to_owned() };
         Some(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).ok()?))
     }
+}
+
+/// A page, and what is on it.
+pub(crate) struct Filled {
+    pub(crate) page: Page,
+    pub(crate) rows: Vec<Value>,
+    /// There was no new answer in time.
+    pub(crate) is_last_known: bool,
+}
+
+/// The page that is asked for: `held` says what the copy in memory has for it, if it does, `load` what ClickHouse has.
+///
+/// # Errors
+/// 400: a parameter is wrong, or the time is not over yet; 503.
+pub(crate) async fn filled(
+    state: &AppState,
+    asked: Asked,
+    held: impl FnOnce(&Held, &Page) -> Option<Vec<Value>>,
+    load: impl AsyncFnOnce(&Page) -> Result<Vec<Value>, Problem>,
+) -> Result<Filled, Problem> {
+    let wanted = asked.read()?;
+    let copied = state.replica().page(&wanted, held).map(|copied| copied.map(|told, _| Ok(told)));
+    let loaded = async {
+        let page = wanted.page(complete(state, wanted.as_of_ms).await?);
+        let rows = load(&page).await?;
+        Ok((page, rows))
+    };
+    let ((page, rows), is_last_known) = newest(copied, loaded).await?;
+    Ok(Filled { page, rows, is_last_known })
 }
 
 /// A time by which everything is loaded.

@@ -49,6 +49,9 @@ pub struct Http {
     pub key: String,
     /// The key file (TOML, from `cebe key new`); "" for none: then everybody who can connect may do everything.
     pub keys_file: String,
+    /// Web pages of which origins may call the API from a browser, `https://app.example.com,…`; "*" for every
+    /// one, "" for none.
+    pub origins: String,
     /// How many events a second a tenant may push.
     pub push_events_per_second: i64,
     /// How many at once, after a pause.
@@ -130,6 +133,7 @@ impl Default for Http {
             listen: "127.0.0.1:8080".into(),
             key: String::new(),
             keys_file: String::new(),
+            origins: String::new(),
             push_events_per_second: 10_000,
             push_events_burst: 50_000,
             replica_bytes_max: 4 << 30,

@@ -36,6 +36,9 @@ pub(crate) struct Customer {
     complete_through: String,
     /// Whether that is more than 60 s ago. False where `as_of` was asked for.
     is_stale: bool,
+    /// There: a new answer did not come in time.
+    #[schema(required = false)]
+    is_last_known: bool,
 }
 
 /// A segment that a person is in.

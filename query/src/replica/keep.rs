@@ -22,15 +22,16 @@ const TABLE_SECONDS_MAX: &str = "600";
 /// Rows of a table that are taken in at a time.
 const BATCH: usize = 1_024;
 
-const THROUGH: &str = "SELECT if(count() = 4, min(complete_through), NULL) AS through FROM frontier
-    WHERE view IN ('identities', 'customers', 'seen', 'segments')";
+const THROUGH: &str = "SELECT if(count() = 5, min(complete_through), NULL) AS through FROM frontier
+    WHERE view IN ('identities', 'customers', 'seen', 'segments', 'metrics')";
 
 // Asked after the tables are read: nothing that was seen there is newer.
 const NEWEST: &str = "SELECT max(newest) AS newest FROM (
     SELECT max(version) AS newest FROM state_identities UNION ALL
     SELECT max(version) FROM state_customers UNION ALL
     SELECT max(version) FROM state_seen UNION ALL
-    SELECT max(version) FROM state_customer_segments)";
+    SELECT max(version) FROM state_customer_segments UNION ALL
+    SELECT max(version) FROM state_metrics)";
 
 /// Why the copy has to begin again.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +63,15 @@ pub async fn keep(replica: Replica, clickhouse: Client, feeds: Arc<dyn Follow>, 
         if let Failed::TooLarge(_) = failed {
             tracing::warn!(
                 reason = %failed,
-                "customers are answered from clickhouse: give http.replica_bytes_max more"
+                "customers and rates are answered from clickhouse: give http.replica_bytes_max more"
             );
             return;
         }
         match failed {
             Failed::ClickHouse(_) => {
-                tracing::info!(reason = %failed, "the copy of the customers waits for clickhouse");
+                tracing::info!(reason = %failed, "the copy of customers and rates waits for clickhouse");
             }
-            _ => tracing::warn!(reason = %failed, "the copy of the customers begins again"),
+            _ => tracing::warn!(reason = %failed, "the copy of customers and rates begins again"),
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -89,9 +90,10 @@ async fn run(
         read(replica, clickhouse, view, bytes_max).await?;
     }
     let newest_ms = time(clickhouse, NEWEST, "newest").await?;
+    replica.begin(newest_ms);
     let known = |t_ms: Millis| (t_ms >= newest_ms).then_some(t_ms);
     let bytes = replica.take_in(Vec::new(), known(through_ms));
-    tracing::info!(bytes, "customers are read from clickhouse");
+    tracing::info!(bytes, "customers and rates are read from clickhouse");
     let mut ticks = feeds.follow(VIEWS.to_vec(), through_ms);
     while let Some(tick) = ticks.recv().await {
         let tick = tick.map_err(|ended| match ended {
@@ -150,9 +152,14 @@ fn sql(view: View) -> &'static str {
             "SELECT account_id, customer_id, first_seen, last_seen, version AS logical_time, deleted
              FROM state_seen FINAL"
         }
-        _ => {
+        View::Segments => {
             "SELECT account_id, customer_id, segment_id, definition_version, version AS logical_time, deleted
              FROM state_customer_segments FINAL"
+        }
+        _ => {
+            "SELECT account_id, metric, group_key, numerator AS new_numerator, denominator AS new_denominator,
+                rate AS new_rate, version AS logical_time, deleted
+             FROM state_metrics FINAL"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a row says of a customer or a person: rows of the feeds, and of the tables that are filled from them.
+//! What a row says of a customer, a person or a rate: rows of the feeds, and of the tables that are filled from them.
 
 use std::borrow::Cow;
 
@@ -8,29 +8,37 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::held::Profile;
+use super::rates::Counted;
 
-/// The views that customers are told by.
-pub(super) const VIEWS: [View; 4] = [View::Identities, View::Customers, View::Seen, View::Segments];
+/// The views that are held.
+pub(super) const VIEWS: [View; 5] =
+    [View::Identities, View::Customers, View::Seen, View::Segments, View::Metrics];
 
-/// What is said of one customer or person.
-#[derive(Debug, PartialEq, Eq)]
+/// What is said of one customer, person or metric.
+#[derive(Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) account_id: Box<str>,
-    /// The customer of [`Said::Person`]; of the others, the canonical id of the person.
+    /// The customer of [`Said::Person`], the metric of [`Said::Rate`]; of the others, the canonical id of the person.
     pub(super) id: Box<str>,
+    /// Its logical time.
+    pub(super) at_ms: Millis,
     pub(super) said: Said,
 }
 
 /// What is said; none: it is so no more.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Said {
     Person(Option<Box<str>>),
     Profile(Option<Profile>),
     Seen(Option<Millis>, Option<Millis>),
-    /// When it was entered, and by which version.
+    /// By which version it was entered.
     Membership {
         segment_id: Box<str>,
-        entered: Option<(Millis, u32)>,
+        version: Option<u32>,
+    },
+    Rate {
+        group_key: Box<str>,
+        counted: Option<Counted>,
     },
 }
 
@@ -39,7 +47,7 @@ pub(super) enum Said {
 struct Columns<'a> {
     #[serde(borrow)]
     account_id: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     customer_id: Cow<'a, str>,
     #[serde(borrow)]
     qontak_customer_id: Option<Cow<'a, str>>,
@@ -57,6 +65,15 @@ struct Columns<'a> {
     segment_id: Option<Cow<'a, str>>,
     #[serde(default)]
     definition_version: u32,
+    #[serde(borrow)]
+    metric: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    group_key: Option<Cow<'a, str>>,
+    #[serde(default)]
+    new_numerator: u64,
+    #[serde(default)]
+    new_denominator: u64,
+    new_rate: Option<f64>,
     #[serde(with = "rfc3339")]
     logical_time: Millis,
     deleted: u8,
@@ -84,12 +101,23 @@ pub(super) fn read(view: View, json: &[u8]) -> Result<Option<Row>, serde_json::E
         View::Seen => (person, Said::Seen(columns.first_seen, columns.last_seen)),
         View::Segments => {
             let segment_id = columns.segment_id.unwrap_or_default().into();
-            let entered = is_left.then_some((columns.logical_time, columns.definition_version));
-            (person, Said::Membership { segment_id, entered })
+            let version = is_left.then_some(columns.definition_version);
+            (person, Said::Membership { segment_id, version })
+        }
+        View::Metrics => {
+            let counted = Counted {
+                numerator: columns.new_numerator,
+                denominator: columns.new_denominator,
+                rate: columns.new_rate,
+                changed_ms: columns.logical_time,
+            };
+            let group_key = columns.group_key.unwrap_or_default().into();
+            let said = Said::Rate { group_key, counted: is_left.then_some(counted) };
+            (columns.metric.unwrap_or_default().into(), said)
         }
         _ => return Ok(None),
     };
-    Ok(Some(Row { account_id, id, said }))
+    Ok(Some(Row { account_id, id, at_ms: columns.logical_time, said }))
 }
 
 /// An object; in a table, as text.

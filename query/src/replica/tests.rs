@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use cebe_schemas::time::{Millis, format_rfc3339};
 use cebe_schemas::view::View;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::held::Held;
-use super::{Replica, now_ms, row};
+use super::{Counted, Held, Membership, Replica, now_ms, row};
+use crate::page::{Asked, Page};
 
 const T: &str = "2026-01-01T00:00:00.000Z";
 const T_MS: i64 = 1_767_225_600_000;
@@ -20,7 +21,7 @@ fn read(view: View, columns: Value) -> row::Row {
 type Told = (usize, bool, u8, u8, Option<u8>);
 
 fn told() -> impl Strategy<Value = Told> {
-    (0..4_usize, any::<bool>(), 0..4_u8, 0..3_u8, proptest::option::weighted(0.7, 0..5_u8))
+    (0..row::VIEWS.len(), any::<bool>(), 0..4_u8, 0..3_u8, proptest::option::weighted(0.7, 0..5_u8))
 }
 
 /// As the feed has it.
@@ -42,7 +43,13 @@ fn columns((view, b, id, other, value): Told) -> (View, Value) {
             json!({"first_seen": T, "last_seen": if deleted == 1 { Value::Null } else { json!(T) },
             "old_first_seen": null})
         }
-        _ => json!({"segment_id": format!("s{other}"), "definition_version": value}),
+        View::Segments => {
+            json!({"segment_id": format!("s{other}"), "definition_version": value})
+        }
+        _ => {
+            json!({"metric": id.to_string(), "group_key": format!("g{other}"), "new_numerator": value,
+            "old_numerator": 9, "new_denominator": value + 1, "new_rate": f64::from(value) / 8.0})
+        }
     };
     columns.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     if view == View::Seen && deleted == 1 {
@@ -58,8 +65,12 @@ struct Last(BTreeMap<[String; 4], Value>);
 impl Last {
     fn take_in(&mut self, view: View, columns: &Value) {
         let text = |column: &str| columns[column].as_str().unwrap_or_default().to_owned();
-        let id = if view == View::Identities { "qontak_customer_id" } else { "customer_id" };
-        let key = [view.name().to_owned(), text("account_id"), text(id), text("segment_id")];
+        let (id, other) = match view {
+            View::Identities => ("qontak_customer_id", "segment_id"),
+            View::Metrics => ("metric", "group_key"),
+            _ => ("customer_id", "segment_id"),
+        };
+        let key = [view.name().to_owned(), text("account_id"), text(id), text(other)];
         match columns["deleted"] == 0 {
             true => drop(self.0.insert(key, columns.clone())),
             false => drop(self.0.remove(&key)),
@@ -69,6 +80,21 @@ impl Last {
     fn of(&self, view: View, account: &str, id: &str) -> Vec<&Value> {
         let is_its = |key: &&[String; 4]| key[..3] == [view.name(), account, id];
         self.0.keys().filter(is_its).map(|key| &self.0[key]).collect()
+    }
+
+    /// In the order of their groups.
+    fn rates(&self, account: &str, metric: &str) -> Vec<Value> {
+        let rows = self.of(View::Metrics, account, metric).into_iter();
+        let columns = ["group_key", "new_numerator", "new_denominator", "new_rate"];
+        rows.map(|row| columns.map(|column| row[column].clone()).to_vec().into()).collect()
+    }
+
+    /// In the order of their ids.
+    fn members(&self, account: &str, segment_id: &str) -> Vec<Value> {
+        let is_its = |key: &[String; 4]| key[..2] == ["segments", account] && key[3] == segment_id;
+        let rows = self.0.iter().filter(|(key, _)| is_its(key)).map(|(_, row)| row);
+        let columns = ["customer_id", "definition_version", "segment_id"];
+        rows.map(|row| columns.map(|column| row[column].clone()).to_vec().into()).collect()
     }
 
     fn customer(&self, account: &str, id: &str) -> Option<Value> {
@@ -86,6 +112,28 @@ impl Last {
             "segments": segments.collect::<Vec<_>>()}),
         )
     }
+}
+
+fn page(behind: &str, limit: u32) -> Page {
+    Page { as_of_ms: T_MS, behind: behind.into(), limit, complete_through_ms: T_MS }
+}
+
+fn rates(held: &Held, of: [&str; 2], group_key: Option<&str>, page: &Page) -> Value {
+    let row = |(group_key, counted): (&str, Counted)| {
+        assert_eq!(counted.changed_ms, T_MS);
+        json!([group_key, counted.numerator, counted.denominator, counted.rate])
+    };
+    held.rates(of, group_key, page).unwrap().into_iter().map(row).collect()
+}
+
+fn members(held: &Held, of: [&str; 2], page: &Page) -> Value {
+    let row = |(id, one): (&str, &Membership)| json!([id, one.definition_version, one.segment_id]);
+    held.members(of, page).unwrap().into_iter().map(row).collect()
+}
+
+/// Those behind the first one that a page of two may hold.
+fn second(all: &[Value]) -> Vec<Value> {
+    all.iter().skip(1).take(2).cloned().collect()
 }
 
 fn held(held: &Held, account: &str, id: &str) -> Option<Value> {
@@ -113,6 +161,22 @@ proptest! {
                 for id in 0..4 {
                     let id = id.to_string();
                     prop_assert_eq!(held(&copy, account, &id), last.customer(account, &id));
+                    let all = last.rates(account, &id);
+                    let of = [account, &*id];
+                    let one: Vec<_> = all.iter().filter(|row| row[0] == "g1").cloned().collect();
+                    prop_assert_eq!(rates(&copy, of, Some("g1"), &page("", 9)), json!(one));
+                    prop_assert_eq!(rates(&copy, of, Some("g1"), &page("g1", 9)), json!([]));
+                    prop_assert_eq!(rates(&copy, of, None, &page("", 9)), json!(all));
+                    if let Some(first) = all.first().and_then(|row| row[0].as_str()) {
+                        prop_assert_eq!(rates(&copy, of, None, &page(first, 2)), json!(second(&all)));
+                    }
+                    let segment_id = format!("s{id}");
+                    let all = last.members(account, &segment_id);
+                    let of = [account, &*segment_id];
+                    prop_assert_eq!(members(&copy, of, &page("", 9)), json!(all));
+                    if let Some(first) = all.first().and_then(|row| row[0].as_str()) {
+                        prop_assert_eq!(members(&copy, of, &page(first, 2)), json!(second(&all)));
+                    }
                 }
             }
         }
@@ -148,14 +212,49 @@ fn a_table_has_attributes_as_text() {
 }
 
 #[test]
-fn a_copy_that_is_behind_answers_nothing() {
+fn a_copy_says_whether_it_is_behind() {
     let replica = Replica::default();
     assert!(replica.customer("a", "1").is_none());
     let fresh_ms = now_ms();
     replica.take_in(Vec::new(), Some(fresh_ms));
-    assert!(matches!(replica.customer("a", "1"), Some((None, t_ms)) if t_ms == fresh_ms));
+    let nobody = replica.customer("a", "1").unwrap();
+    assert!(nobody.told.is_none() && nobody.through_ms == fresh_ms && !nobody.is_behind());
     replica.take_in(Vec::new(), Some(fresh_ms - 31_000));
-    assert!(replica.customer("a", "1").is_none());
+    assert!(replica.customer("a", "1").unwrap().is_behind());
     replica.take_in(Vec::new(), None);
     assert_eq!(replica.through_ms(), None);
+}
+
+#[test]
+fn what_changed_since_is_not_known_any_more() {
+    let replica = Replica::default();
+    let wanted = |as_of_ms: Millis| {
+        let as_of = Some(format_rfc3339(as_of_ms));
+        Asked { as_of, ..Asked::default() }.read().unwrap()
+    };
+    let entered = |time: &str, segment_id: &str| {
+        read(
+            View::Segments,
+            json!({"account_id": "a", "customer_id": "1", "segment_id": segment_id,
+            "definition_version": 1, "logical_time": time, "deleted": 0}),
+        )
+    };
+    replica.begin(T_MS + 1);
+    replica.take_in(vec![entered(T, "s")], Some(T_MS + 1));
+    replica.take_in(vec![entered("2026-01-01T00:00:00.003Z", "t")], Some(T_MS + 4));
+    let members = |segment_id: &str, as_of_ms: Millis| {
+        let look = |held: &Held, page: &Page| Some(held.members(["a", segment_id], page)?.len());
+        Some(replica.page(&wanted(as_of_ms), look)?.told.1)
+    };
+    for (as_of_ms, s, t) in [
+        (0, None, None),
+        (1, Some(1), None),
+        (2, Some(1), None),
+        (3, Some(1), Some(1)),
+        (4, Some(1), Some(1)),
+        (5, None, None),
+    ] {
+        assert_eq!(members("s", T_MS + as_of_ms), s, "{as_of_ms}");
+        assert_eq!(members("t", T_MS + as_of_ms), t, "{as_of_ms}");
+    }
 }

@@ -5,16 +5,17 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use cebe_schemas::time::{format_rfc3339, parse_rfc3339};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Path, checked, is_stale, parameters};
 use crate::app::AppState;
 use crate::document::refusals::Asking;
 use crate::document::row::MetricValue;
-use crate::page::{Asked, Page};
+use crate::page::{Asked, Filled, Page, filled};
 use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
+use crate::replica::{Counted, Held};
 use crate::sql;
 
 #[derive(Deserialize, IntoParams)]
@@ -75,6 +76,10 @@ pub(crate) struct Values {
     complete_through: String,
     /// Whether that is more than 60 s ago.
     is_stale: bool,
+    /// There: a new answer did not come in time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    is_last_known: bool,
 }
 
 /// A rate, by group.
@@ -107,24 +112,44 @@ pub(crate) async fn values(
     for (name, value) in [("account_id", &account_id), ("metric", &metric)] {
         checked(name, value)?;
     }
-    let page = Page::of(&state, &Asked { as_of, limit, cursor }).await?;
-    let sql = if page.behind.is_empty() { SQL.replace(WHOLE_ACCOUNT, "") } else { SQL.to_owned() };
-    let rows = sql::rows(&state, &sql, |query| {
-        let query = query.param("account_id", &*account_id).param("metric", &*metric);
-        let query = query.param("behind", &*page.behind).param("limit", page.limit);
-        let query = query.param("is_one", group_key.is_some()).param("t", page.as_of_ms);
-        query.param("group_key", group_key.as_deref().unwrap_or_default())
-    })
-    .await?;
+    let (of, group) = ([&*account_id, &*metric], group_key.as_deref());
+    let held = |held: &Held, page: &Page| {
+        Some(held.rates(of, group, page)?.into_iter().map(row).collect())
+    };
+    let load = async |page: &Page| load(&state, of, group, page).await;
+    let Filled { page, rows, is_last_known } =
+        filled(&state, Asked { as_of, limit, cursor }, held, load).await?;
     Ok(Json(Values {
-        account_id,
-        metric,
         as_of: format_rfc3339(page.as_of_ms),
         next: page.next(&rows, "group_key"),
         values: rows,
         complete_through: format_rfc3339(page.complete_through_ms),
-        is_stale: is_stale(page.complete_through_ms),
+        is_stale: is_last_known || is_stale(page.complete_through_ms),
+        is_last_known,
+        account_id,
+        metric,
     }))
+}
+
+fn row((group_key, counted): (&str, Counted)) -> Value {
+    json!({"group_key": group_key, "numerator": counted.numerator, "denominator": counted.denominator,
+        "rate": counted.rate, "changed_at": format_rfc3339(counted.changed_ms)})
+}
+
+async fn load(
+    state: &AppState,
+    [account_id, metric]: [&str; 2],
+    group_key: Option<&str>,
+    page: &Page,
+) -> Result<Vec<Value>, Problem> {
+    let sql = if page.behind.is_empty() { SQL.replace(WHOLE_ACCOUNT, "") } else { SQL.to_owned() };
+    sql::rows(state, &sql, |query| {
+        let query = query.param("account_id", account_id).param("metric", metric);
+        let query = query.param("behind", &*page.behind).param("limit", page.limit);
+        let query = query.param("is_one", group_key.is_some()).param("t", page.as_of_ms);
+        query.param("group_key", group_key.unwrap_or_default())
+    })
+    .await
 }
 
 fn is_day(day: &str) -> Result<(), Problem> {

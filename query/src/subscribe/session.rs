@@ -19,6 +19,8 @@ use crate::problem::Problem;
 
 /// A subscriber that takes nothing for so long is cut off; it may come again, and go on.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a snapshot may take, of a view: as long as the subscriber takes to take it.
+const SNAPSHOT_SECONDS_MAX: &str = "3600";
 /// While nothing is wanted of the ticks, progress is told this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -129,6 +131,7 @@ impl Session {
         };
         let query = self.state.clickhouse.query_raw(sql);
         let query = query
+            .with_setting("max_execution_time", SNAPSHOT_SECONDS_MAX)
             .param("t", format_rfc3339(through_ms))
             .param("account_id", &*self.filter.account_id)
             .param("name", name.unwrap_or_default());

@@ -39,6 +39,9 @@ struct Arguments {
     /// Live events a second.
     #[arg(long, default_value_t = 1_000)]
     events: u32,
+    /// How long events flow before the first question, in seconds: ClickHouse merges what has just come in.
+    #[arg(long, default_value_t = 60)]
+    settle: u64,
     /// How long each kind of question is asked, in seconds.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
@@ -81,6 +84,7 @@ fn main() -> anyhow::Result<()> {
     eprintln!("{} customers in {} s", arguments.customers, loading.elapsed().as_secs());
     let stream = Stream::new(1, "beside", &ACCOUNTS);
     let flow = Publisher::start(&system.services, arguments.events, stream)?;
+    thread::sleep(Duration::from_secs(arguments.settle));
     let answers: Vec<Answers> =
         KINDS.iter().map(|kind| ask(&engine, *kind, &arguments)).collect::<Result<_, _>>()?;
     ensure!(engine.is_running()?, "the engine has ended: {}", engine.log_tail());

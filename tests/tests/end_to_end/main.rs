@@ -27,7 +27,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Case = fn(&System) -> anyhow::Result<()>;
 
-const CASES: [(&str, Case); 31] = [
+const CASES: [(&str, Case); 32] = [
     ("ac1_live_update", cases::ac1_live_update),
     ("ac2_same_key_once", cases::ac2_same_key_once),
     ("ac3_backfill_beside_live", backfill::ac3_backfill_beside_live),
@@ -66,6 +66,7 @@ const CASES: [(&str, Case); 31] = [
         "what_is_cut_under_a_stopped_engine_is_missed",
         recovery::what_is_cut_under_a_stopped_engine_is_missed,
     ),
+    ("who_comes_back_too_late_begins_anew", subscribe::who_comes_back_too_late_begins_anew),
 ];
 
 /// How many of the slowest cases are named at the end.

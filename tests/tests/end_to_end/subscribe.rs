@@ -1,5 +1,6 @@
 //! Subscribers over HTTP that are killed, and keep an exact copy all the same.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use cebe_dev::demo::Message;
 use cebe_tests::system::{Engine, System, eventually};
 use serde_json::{Value, json};
 
@@ -23,18 +25,39 @@ fn subscriber(engine: &Engine, file: &Path) -> anyhow::Result<Child> {
     python.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("python3 does not start")
 }
 
-/// Customers that enter a short window, and leave it again.
+/// Follows until the copy in `file` has changed, and for `more` after that; then it is killed.
+fn keep(engine: &Engine, file: &Path, more: Duration) -> anyhow::Result<()> {
+    let mut child = subscriber(engine, file)?;
+    let kept = std::fs::read(file).unwrap_or_default();
+    let begun = eventually("the subscriber goes on", || {
+        let now = std::fs::read(file).unwrap_or_default();
+        Ok((!now.is_empty() && now != kept).then_some(()))
+    });
+    thread::sleep(more);
+    child.kill()?;
+    child.wait()?;
+    begun
+}
+
+/// Those who reply are in it, for a second.
+fn put_lately(system: &System) -> anyhow::Result<()> {
+    let segment = json!({"segment_id": SEGMENT, "account_id": ACCOUNT,
+        "when": {"did": "broadcast.replied", "within": "1s"}});
+    put_segment(system, &segment)
+}
+
+fn reply(key: &str, customer: u64) -> Message {
+    let replied = event(ACCOUNT, "broadcast", "broadcast.replied", key, &customer.to_string());
+    message("broadcast", replied)
+}
+
+/// Customers that enter the segment, and leave it again.
 fn flow(system: &System, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut sent = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         let replies = (0..100).map(|_| {
             sent += 1;
-            let customer = sent * 7_919 % 3_000;
-            let key = format!("f{sent}");
-            message(
-                "broadcast",
-                event(ACCOUNT, "broadcast", "broadcast.replied", &key, &customer.to_string()),
-            )
+            reply(&format!("f{sent}"), sent * 7_919 % 3_000)
         });
         system.publish(&replies.collect::<Vec<_>>())?;
         thread::sleep(Duration::from_millis(100));
@@ -66,23 +89,13 @@ fn compare(system: &System, file: &Path) -> anyhow::Result<usize> {
 pub fn a_subscriber_keeps_an_exact_copy(system: &System) -> anyhow::Result<()> {
     let mut engine = system.engine()?;
     sources_on(system)?;
-    let segment = json!({"segment_id": SEGMENT, "account_id": ACCOUNT,
-        "when": {"did": "broadcast.replied", "within": "1s"}});
-    put_segment(system, &segment)?;
+    put_lately(system)?;
     let file = system.data_dir("copy.json");
     let stop = AtomicBool::new(false);
     let members = thread::scope(|scope| {
         let load = scope.spawn(|| flow(system, &stop));
         let members = (0..KILLS).map(|kill| {
-            let mut child = subscriber(&engine, &file)?;
-            let kept = std::fs::read(&file).unwrap_or_default();
-            let begun = eventually("the subscriber goes on", || {
-                Ok((std::fs::read(&file).unwrap_or_default() != kept).then_some(()))
-            });
-            thread::sleep(Duration::from_millis(173 * kill as u64));
-            child.kill()?;
-            child.wait()?;
-            begun?;
+            keep(&engine, &file, Duration::from_millis(173 * kill as u64))?;
             if kill == KILLS / 2 {
                 engine.restart(|| system.engine())?;
             }
@@ -99,5 +112,42 @@ pub fn a_subscriber_keeps_an_exact_copy(system: &System) -> anyhow::Result<()> {
     let many = |at: usize| changes[0][at].as_u64() > Some(500);
     ensure!(many(0) && many(1), "entered and exited: {changes:?}");
     ensure!(members.iter().sum::<usize>() > 100, "in the copies: {members:?}");
+    engine.stop()
+}
+
+/// Whoever comes back when Kafka has deleted what comes next is told so, and begins anew with an exact copy.
+pub fn who_comes_back_too_late_begins_anew(system: &System) -> anyhow::Result<()> {
+    let engine = system.engine()?;
+    sources_on(system)?;
+    put_lately(system)?;
+    let file = system.data_dir("late.json");
+    keep(&engine, &file, Duration::ZERO)?;
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let id = kept["last_event_id"].as_str().context("no id")?;
+
+    let mut sent = 0;
+    eventually("something changes after that", || {
+        let replies = (sent..sent + 50).map(|n| reply(&format!("late{n}"), n % 50));
+        system.publish(&replies.collect::<Vec<_>>())?;
+        sent += 50;
+        let sql = format!(
+            "SELECT count() FROM cebe.segment_changes \
+             WHERE account_id = '{ACCOUNT}' AND toUnixTimestamp64Milli(logical_time) > {id}"
+        );
+        Ok((system.number(&sql)? > 0).then_some(()))
+    })?;
+    system.delete_records("cebe.out.segments")?;
+
+    let url = format!("{}/v1/changes?account_id={ACCOUNT}&view=segments", engine.url());
+    let mut answer = ureq::get(url).header("last-event-id", id).call()?;
+    let mut told = String::new();
+    answer.body_mut().as_reader().take(8).read_to_string(&mut told)?;
+    drop(answer);
+    ensure!(told == "event: g", "{told}");
+    keep(&engine, &file, Duration::ZERO)?;
+    compare(system, &file)?;
+    let anew: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let anew = anew["last_event_id"].as_str().context("no id")?;
+    ensure!(anew.parse::<i64>()? > id.parse::<i64>()?, "it begins at {anew}, not behind {id}");
     engine.stop()
 }

@@ -14,7 +14,7 @@ use cebe_connectors::rebuild::RebuildError;
 use cebe_connectors::snapshot::{ReadError, StoreError};
 use cebe_query::desk::Desk;
 use cebe_query::health::Health;
-use cebe_query::{AppState, app, serve, telemetry};
+use cebe_query::{AppState, app, origin, serve, telemetry};
 use cebe_schemas::control::{ControlState, Ingestion};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -67,6 +67,7 @@ pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
     if config.http.replica_bytes_max > 0 {
         runtime.spawn(state.clone().keep_replica(config.http.replica_bytes_max as usize));
     }
+    let app = origin::allow(app(state), &config.http.origins).context("http.origins")?;
     let listener = runtime
         .block_on(TcpListener::bind(&config.http.listen))
         .with_context(|| format!("http.listen {}", config.http.listen))?;
@@ -77,7 +78,7 @@ pub fn run(config: Config, args: Args) -> anyhow::Result<ExitCode> {
     let parts = Parts::start(&config, &args, &health, clerk, stopping.clone())?;
     let outcome = runtime.block_on(async {
         let mut stop = stopping.clone();
-        let server = tokio::spawn(serve(listener, app(state), async move {
+        let server = tokio::spawn(serve(listener, app, async move {
             // A sender that is gone means the same.
             let _ = stop.wait_for(|stop| *stop).await;
         }));

@@ -4,6 +4,7 @@ use cebe_schemas::time::{Millis, format_rfc3339};
 use serde_json::{Value, json};
 
 use crate::app::AppState;
+use crate::newest::newest;
 use crate::problem::Problem;
 use crate::replica::{Customer, Membership};
 use crate::route::is_stale;
@@ -62,17 +63,27 @@ pub(super) async fn look_up(
     id: &str,
     as_of_ms: Option<Millis>,
 ) -> Result<Value, Problem> {
-    if as_of_ms.is_none()
-        && let Some((found, through_ms)) = state.replica().customer(account_id, id)
-    {
-        let through = format_rfc3339(through_ms);
-        let customer = found.ok_or_else(|| unknown(account_id, id, json!(through)))?;
-        let mut told = held(account_id, customer);
-        told["complete_through"] = json!(through);
-        told["is_stale"] = json!(is_stale(through_ms));
-        return Ok(told);
+    if as_of_ms.is_some() {
+        return load(state, AS_OF, [account_id, id], as_of_ms).await;
     }
-    let sql = if as_of_ms.is_some() { AS_OF } else { NOW };
+    let copied = state.replica().customer(account_id, id);
+    let copied =
+        copied.map(|copied| copied.map(|found, at_ms| held([account_id, id], found, at_ms)));
+    let (mut told, is_last_known) =
+        newest(copied, load(state, NOW, [account_id, id], None)).await?;
+    if is_last_known {
+        told["is_stale"] = json!(true);
+        told["is_last_known"] = json!(true);
+    }
+    Ok(told)
+}
+
+async fn load(
+    state: &AppState,
+    sql: &str,
+    [account_id, id]: [&str; 2],
+    as_of_ms: Option<Millis>,
+) -> Result<Value, Problem> {
     let row = sql::one(state, sql, |query| {
         let query = query.param("account_id", account_id).param("id", id);
         query.param("t", as_of_ms.unwrap_or_default())
@@ -89,13 +100,19 @@ fn unknown(account_id: &str, id: &str, complete_through: Value) -> Problem {
     Problem::not_found("unknown_customer", detail).at(complete_through)
 }
 
-fn held(account_id: &str, customer: Customer) -> Value {
+fn held(
+    [account_id, id]: [&str; 2],
+    found: Option<Customer>,
+    through_ms: Millis,
+) -> Result<Value, Problem> {
+    let through = format_rfc3339(through_ms);
+    let customer = found.ok_or_else(|| unknown(account_id, id, json!(through)))?;
     let time = |ms: Option<Millis>| ms.map(format_rfc3339);
     let segment = |one: &Membership| {
         json!({ "segment_id": *one.segment_id, "entered_at": format_rfc3339(one.entered_ms),
             "definition_version": one.definition_version })
     };
-    json!({
+    Ok(json!({
         "account_id": account_id,
         "customer_id": customer.customer_id,
         "member_ids": customer.member_ids,
@@ -104,7 +121,9 @@ fn held(account_id: &str, customer: Customer) -> Value {
         "first_seen": time(customer.first_seen),
         "last_seen": time(customer.last_seen),
         "segments": customer.segments.iter().map(segment).collect::<Vec<_>>(),
-    })
+        "complete_through": through,
+        "is_stale": is_stale(through_ms),
+    }))
 }
 
 fn loaded(account_id: &str, row: &Value) -> Value {

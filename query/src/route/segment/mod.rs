@@ -7,15 +7,16 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use cebe_schemas::time::format_rfc3339;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::AppState;
 use crate::document::refusals::Asking;
 use crate::document::row::Member;
-use crate::page::{Asked, Page};
+use crate::page::{Asked, Filled, Page, filled};
 use crate::principal::{Principal, Scope};
 use crate::problem::Problem;
+use crate::replica::{Held, Membership};
 use crate::route::{Path, checked, is_stale, parameters};
 
 use on_page::on_page;
@@ -55,6 +56,10 @@ pub(crate) struct Members {
     complete_through: String,
     /// Whether that is more than 60 s ago.
     is_stale: bool,
+    /// There: a new answer did not come in time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    is_last_known: bool,
 }
 
 /// The members of a segment.
@@ -80,15 +85,25 @@ pub(crate) async fn members(
     for (name, value) in [("account_id", &account_id), ("segment_id", &segment_id)] {
         checked(name, value)?;
     }
-    let page = Page::of(&state, &Asked { as_of, limit, cursor }).await?;
-    let rows = on_page(&page, &state, &account_id, &segment_id).await?;
+    let of = [&*account_id, &*segment_id];
+    let held =
+        |held: &Held, page: &Page| Some(held.members(of, page)?.into_iter().map(row).collect());
+    let load = async |page: &Page| on_page(page, &state, of).await;
+    let Filled { page, rows, is_last_known } =
+        filled(&state, Asked { as_of, limit, cursor }, held, load).await?;
     Ok(Json(Members {
-        account_id,
-        segment_id,
         as_of: format_rfc3339(page.as_of_ms),
         next: page.next(&rows, "customer_id"),
         members: rows,
         complete_through: format_rfc3339(page.complete_through_ms),
-        is_stale: is_stale(page.complete_through_ms),
+        is_stale: is_last_known || is_stale(page.complete_through_ms),
+        is_last_known,
+        account_id,
+        segment_id,
     }))
+}
+
+fn row((customer_id, one): (&str, &Membership)) -> Value {
+    json!({"customer_id": customer_id, "entered_at": format_rfc3339(one.entered_ms),
+        "definition_version": one.definition_version})
 }

@@ -40,8 +40,7 @@ const WIDER: usize = 4;
 pub(super) async fn on_page(
     page: &Page,
     state: &AppState,
-    account_id: &str,
-    segment_id: &str,
+    [account_id, segment_id]: [&str; 2],
 ) -> Result<Vec<Value>, Problem> {
     let limit = page.limit as usize;
     let (mut members, mut behind, mut changes) = (Vec::new(), page.behind.clone(), limit);
