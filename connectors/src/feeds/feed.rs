@@ -21,6 +21,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{info, warn};
 
+use super::cut::{Cut, Held};
 use super::gather::Wanted;
 use super::row::{self, Lane, Place, Row};
 use super::{FeedError, FeedOptions};
@@ -35,6 +36,7 @@ pub(crate) struct Feed {
     /// None is the progress topic.
     topics: BTreeMap<String, Option<View>>,
     partitions: BTreeMap<Wanted, Partition>,
+    cut: Cut,
     /// Whether Kafka has failed since the last record.
     down: bool,
 }
@@ -81,6 +83,7 @@ impl Feed {
             consumer: Arc::new(client.create()?),
             topics: topics.map(|(t, v)| (format!("{}{t}", options.topic_prefix), v)).collect(),
             partitions: BTreeMap::new(),
+            cut: Cut::default(),
             down: false,
         })
     }
@@ -89,10 +92,16 @@ impl Feed {
     pub(crate) fn start(&mut self, through_ms: Option<Millis>) -> Result<(), KafkaError> {
         let found = self.discover()?;
         let mut assignment = TopicPartitionList::new();
+        // Asked before the others: what it announces by then is in them.
+        self.cut = Cut::new(self.end_of_progress(&found)?);
         for (topic, partition) in &found {
             let offset = match through_ms {
                 None => Offset::Beginning,
-                Some(through_ms) => self.first_after(topic, *partition, through_ms)?,
+                Some(through_ms) => {
+                    let held = self.held_after(topic, *partition, through_ms)?;
+                    self.cut.note(self.what(topic, *partition), held);
+                    Offset::Offset(held.next.unwrap_or(held.end))
+                }
             };
             assignment.add_partition_offset(topic, *partition, offset)?;
         }
@@ -103,13 +112,24 @@ impl Feed {
             let queue = self.consumer.split_partition_queue(&topic, number);
             let queue =
                 queue.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition))?;
-            let what = match self.topics[&topic] {
-                Some(view) => Wanted::Lane((view, number as u32)),
-                None => Wanted::Progress,
-            };
+            let what = self.what(&topic, number);
             self.partitions.insert(what, Partition { topic, number, queue });
         }
         Ok(())
+    }
+
+    fn what(&self, topic: &str, number: i32) -> Wanted {
+        match self.topics[topic] {
+            Some(view) => Wanted::Lane((view, number as u32)),
+            None => Wanted::Progress,
+        }
+    }
+
+    fn end_of_progress(&self, found: &[(String, i32)]) -> Result<i64, KafkaError> {
+        let is_progress =
+            |(topic, number): &&(String, i32)| self.what(topic, *number) == Wanted::Progress;
+        let Some((topic, number)) = found.iter().find(is_progress) else { return Ok(0) };
+        Ok(self.consumer.fetch_watermarks(topic, *number, TIMEOUT)?.1)
     }
 
     fn discover(&self) -> Result<Vec<(String, i32)>, KafkaError> {
@@ -125,24 +145,29 @@ impl Feed {
         Ok(partitions)
     }
 
-    /// The offset of the first record with a later timestamp, which is its logical time.
-    fn first_after(
+    /// What a partition holds from the first record on with a later timestamp, which is its logical time.
+    fn held_after(
         &self,
         topic: &str,
         partition: i32,
         through_ms: Millis,
-    ) -> Result<Offset, KafkaError> {
-        // Asked first: if there is no later record, the next one is not before this offset.
-        let (_, end) = self.consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+    ) -> Result<Held, KafkaError> {
+        // Asked first: if there is no later record, the next one is not before this end.
+        let (first, end) = self.consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
         let mut times = TopicPartitionList::new();
         let after = Offset::Offset(through_ms.saturating_add(1));
         times.add_partition_offset(topic, partition, after)?;
         let offsets = self.consumer.offsets_for_times(times, TIMEOUT)?;
-        let found = offsets.find_partition(topic, partition).map(|found| found.offset());
-        Ok(match found {
-            Some(Offset::Offset(offset)) => Offset::Offset(offset),
-            _ => Offset::Offset(end),
-        })
+        let next = match offsets.find_partition(topic, partition).map(|found| found.offset()) {
+            Some(Offset::Offset(next)) => Some(next),
+            _ => None,
+        };
+        Ok(Held { first, next, end })
+    }
+
+    /// What Kafka has deleted.
+    pub(crate) fn cut(&self) -> &Cut {
+        &self.cut
     }
 
     /// The next record of what is wanted. Waits as long as there is none, also if Kafka is down.
@@ -195,23 +220,6 @@ impl Feed {
         if let Err(error) = self.consumer.commit(&offsets, mode) {
             warn!(%error, "offsets cannot be committed");
         }
-    }
-
-    /// Whether progress after `through_ms` may have been deleted already.
-    pub(crate) fn has_lost(&self, through_ms: Millis) -> Result<bool, KafkaError> {
-        let Some(Partition { topic, number, .. }) = self.partitions.get(&Wanted::Progress) else {
-            return Ok(false);
-        };
-        let (first, end) = self.consumer.fetch_watermarks(topic, *number, TIMEOUT)?;
-        if first == 0 {
-            return Ok(false);
-        }
-        let mut times = TopicPartitionList::new();
-        times.add_partition_offset(topic, *number, Offset::Offset(through_ms.saturating_add(1)))?;
-        let offsets = self.consumer.offsets_for_times(times, TIMEOUT)?;
-        let next = offsets.find_partition(topic, *number).and_then(|found| found.offset().to_raw());
-        // The first that is held is after it: those before may have been too.
-        Ok(next.is_none_or(|next| next < 0 || next <= first) && end > first)
     }
 }
 

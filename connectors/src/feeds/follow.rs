@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cebe_schemas::time::Millis;
 use cebe_schemas::view::View;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::sleep;
 
 use super::feed::{Feed, Record};
@@ -71,7 +71,7 @@ impl Follower {
         loop {
             // It asks Kafka for offsets, and waits for the answers.
             let begun = tokio::task::spawn_blocking(move || {
-                let begun = feed.start(Some(after_ms)).and_then(|()| feed.has_lost(after_ms));
+                let begun = feed.start(Some(after_ms));
                 (feed, begun)
             });
             let Ok((same, begun)) = begun.await else {
@@ -79,8 +79,8 @@ impl Follower {
             };
             feed = same;
             match begun {
-                Ok(true) => return Ok(None),
-                Ok(false) => break,
+                Ok(()) if feed.cut().is_of_progress() => return Ok(None),
+                Ok(()) => break,
                 Err(error) => tracing::warn!(%error, "the feeds cannot be read yet"),
             }
             sleep(pause).await;
@@ -95,6 +95,15 @@ impl Follower {
     /// # Errors
     /// [`FeedError::Lost`]: it was left behind by retention. Others: the feed is not what it should be.
     pub async fn next(&mut self) -> Result<FollowedTick, FeedError> {
+        match self.next_whole().await {
+            Err(FeedError::Mismatch(mismatch)) if self.feed.cut().explains(&mismatch) => {
+                Err(lost())
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn next_whole(&mut self) -> Result<FollowedTick, FeedError> {
         loop {
             let wanted = self.gather.wanted();
             if wanted == Wanted::Nothing
@@ -110,9 +119,16 @@ impl Follower {
                 Record::Row(lane, place, row) => self.gather.row(lane, place, row)?,
                 Record::Progress(offset, mut progress) => {
                     progress.entries.retain(|entry| self.views.contains(&entry.view));
+                    if self.feed.cut().has_taken(offset, &progress) {
+                        return Err(lost());
+                    }
                     self.gather.progress(offset, progress);
                 }
             }
         }
     }
+}
+
+fn lost() -> FeedError {
+    FeedError::Lost(KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange))
 }

@@ -1,9 +1,11 @@
 //! Reads the feeds `cebe.out.*` tick by tick, each whole.
 //!
 //! * `feed`: the records of some views, each partition when it is its turn.
+//! * `cut`: what of them Kafka has deleted; pure.
 //! * `gather`: ticks of which every row is there; pure. `row`: what is read of a row.
 //! * `follow`: both together, for subscribers.
 
+pub(crate) mod cut;
 pub(crate) mod feed;
 pub mod follow;
 pub(crate) mod gather;
